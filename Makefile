@@ -1,0 +1,45 @@
+# Two commands do all the set-up they need: `make demo` and `make test`.
+# Everything is installed into .venv and by the system's package manager; see scripts/setup.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+NAMES := routing lab
+
+.PHONY: help demo test check bench $(addprefix bench-,$(NAMES)) docs clean packages
+
+help:
+	@echo "make demo    set up, then the whole story on examples/demo/ridgeline.yaml"
+	@echo "make test    set up, then every test that this machine can run"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make bench   benchmarks with peers (bench-NAME for one of: $(NAMES))"
+	@echo "make clean   remove the virtual environment and caches"
+
+$(READY): pyproject.toml constraints.txt scripts/setup
+	@scripts/setup python
+
+packages:
+	@scripts/setup packages
+
+demo: packages $(READY)
+	$(BIN)/ridgeline demo examples/demo/ridgeline.yaml --output out
+
+# The lab tests share two cores with real routers: they run one after another, the rest side by side.
+test: packages $(READY)
+	$(BIN)/python -m pytest -q -m "not lab" -n 2
+	$(BIN)/python -m pytest -q -m lab -p no:randomly
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(addprefix bench-,$(NAMES))
+
+$(addprefix bench-,$(NAMES)): bench-%: packages $(READY)
+	@mkdir -p bench/results
+	$(BIN)/python bench/$*/run.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis out
