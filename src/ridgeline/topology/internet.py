@@ -53,3 +53,35 @@ class Internet:
     link_a: NDArray[np.int32]
     link_b: NDArray[np.int32]
     link_rel: NDArray[np.int8]
+
+    @property
+    def n_as(self) -> int:
+        """Number of ASes."""
+        return self.asn.size
+
+    @property
+    def n_pop(self) -> int:
+        """Number of PoPs."""
+        return self.pop_as.size
+
+    @property
+    def n_link(self) -> int:
+        """Number of eBGP sessions."""
+        return self.link_a.size
+
+    def index_of(self, asn: int) -> int | None:
+        """Return the index of an AS, or None where it is not part of this Internet."""
+        if not 0 <= asn < 2**32:
+            return None
+        index = int(np.searchsorted(self.asn, np.uint32(asn)))
+        return index if index < self.n_as and int(self.asn[index]) == asn else None
+
+    def pops_of(self, as_index: int) -> range:
+        """PoP indices of an AS, given by its index."""
+        low, high = np.searchsorted(self.pop_as, [as_index, as_index + 1])
+        return range(int(low), int(high))
+
+    def pop_ptr(self) -> NDArray[np.int32]:
+        """Row pointer: the PoPs of AS i are ``ptr[i]:ptr[i + 1]``; int32, shape (n_as + 1,)."""
+        every = np.arange(self.n_as + 1, dtype=np.int32)
+        return np.searchsorted(self.pop_as, every).astype(np.int32)
