@@ -1,0 +1,84 @@
+"""nginx as the origin of a rehearsal: a folder of pages that say how long they may be kept."""
+
+from typing import Final
+
+from ridgeline.render.nginx import NOT_IN_PATHS, http_lines, process_lines, socket_lines
+from ridgeline.render.quote import quote_path
+from ridgeline.spec.model import Address
+
+BIG_FILE: Final = "big"
+"""File in the directory that ``/big`` serves; the shell makes it, sparse, of the size it wants."""
+
+
+def render_origin(
+    directory: str,
+    listen: tuple[Address, ...],
+    port: int,
+    www: str,
+    *,
+    max_age: int = 60,
+    user: str | None = "root",
+) -> str:
+    """Write ``nginx.conf`` of the origin; start it with ``nginx -e stderr -c FILE``.
+
+    Parameters
+    ----------
+    directory
+        Absolute; exists and is writable.
+    www
+        Folder whose files are served, with ETag and Last-Modified.
+    max_age
+        Seconds for which a response is fresh; for ten times that long it may stand in for an error.
+
+    Raises
+    ------
+    ValueError
+        A path or address cannot stand in the file.
+    """
+    if max_age < 0:
+        raise ValueError(f"max-age {max_age} is negative")
+    keep = (
+        f"public, max-age={max_age}, stale-while-revalidate={max_age},"
+        f" stale-if-error={10 * max_age}"
+    )
+    return "\n".join(
+        [
+            "# The origin. Written by Ridgeline.",
+            *process_lines(directory, user=user, single_process=True),
+            "http {",
+            *http_lines(directory),
+            _TYPES,
+            "    server {",
+            *socket_lines(listen, port),
+            f"        root {quote_path(www, 'www', refuse=NOT_IN_PATHS)};",
+            "        index index.html;",
+            "        absolute_redirect off;  # the client knows the edge, not us",
+            f'        add_header Cache-Control "{keep}";',
+            "        location = /big {",
+            f"            alias {quote_path(f'{directory}/{BIG_FILE}', 'directory', refuse=NOT_IN_PATHS)};",
+            "            default_type application/octet-stream;",
+            "        }",
+            "    }",
+            "}",
+            "",
+        ]
+    )
+
+
+_TYPES: Final = """\
+    default_type application/octet-stream;
+    charset utf-8;
+    types {
+        text/html html htm;
+        text/css css;
+        text/javascript js mjs;
+        text/plain txt;
+        application/json json;
+        image/svg+xml svg;
+        image/png png;
+        image/jpeg jpg jpeg;
+        image/webp webp;
+        image/x-icon ico;
+        font/woff2 woff2;
+        application/wasm wasm;
+    }"""
