@@ -165,7 +165,7 @@ class RawService(_Raw):
     )
     tls: RawTls | None = Field(
         default=None,
-        description="Certificate and key, for a service that speaks TLS",
+        description="Certificate and key; http-cache only, which then answers on port 443 too",
         examples=[{"certificate": "tls/site.pem", "key": "tls/site.key"}],
     )
     health: RawServiceHealth | None = Field(

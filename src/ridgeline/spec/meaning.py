@@ -51,12 +51,13 @@ class Report:
     warnings: list[Problem] = field(default_factory=list)
 
     def problem(self, location: Location, message: str) -> None:
-        self.problems.append(self._at(location, message))
+        self.problems.append(self.at(location, message))
 
     def warning(self, location: Location, message: str) -> None:
-        self.warnings.append(self._at(location, message))
+        self.warnings.append(self.at(location, message))
 
-    def _at(self, location: Location, message: str) -> Problem:
+    def at(self, location: Location, message: str = "") -> Problem:
+        """Make a problem that points at a place of the file."""
         found = find(self.root, location)
         return Problem(self.file, found.at.line, found.at.column, found.where, message)
 
@@ -155,6 +156,8 @@ def _check_service(name: str, service: RawService, report: Report) -> None:
         report.problem(
             (*where, "origin"), f"only http-cache has an origin; this is {service.kind.value}"
         )
+    if service.kind is not ServiceKind.HTTP_CACHE and service.tls is not None:
+        report.problem((*where, "tls"), f"only http-cache has tls; this is {service.kind.value}")
     for index in _repeated(service.zones):
         report.problem((*where, "zones", index), f"{service.zones[index]} stands twice")
     for index in _repeated(service.addresses):

@@ -1,13 +1,23 @@
 """The door: the text of a spec goes in, a frozen `Spec` or every problem comes out."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from ridgeline.errors import InputError, Problem
-from ridgeline.spec._raw import RawHealth, RawService, RawSite, RawSpec, RawUpstream
-from ridgeline.spec.document import Entries, find, read_document
+from ridgeline.spec._raw import RawHealth, RawParts, RawService, RawSite, RawSpec, RawUpstream
+from ridgeline.spec.document import Entries, Location, find, read_document
 from ridgeline.spec.meaning import Report, check_meaning, merge_health, place_of
 from ridgeline.spec.model import Health, Prefix, Service, Site, Spec, Tls, Upstream
 from ridgeline.spec.shape import read_shape
+
+
+class FileKind(Enum):
+    """What a file that the spec names should hold."""
+
+    ZONE = "zone"
+    CERTIFICATE = "certificate"
+    KEY = "key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +30,23 @@ class Examined:
     """In file order."""
     warnings: tuple[Problem, ...]
     """What works, but perhaps not as its author thinks; in file order."""
+    files: tuple["NamedFile", ...] = ()
+    """The files that the well-formed parts of the spec name. Nobody has looked for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedFile:
+    """A file that the spec names, and where it names it."""
+
+    path: str
+    """As written: relative to the spec's folder, or absolute."""
+    holds: FileKind
+    at: Problem
+    """A problem at that place of the spec, its message still empty."""
+
+    def problem(self, message: str) -> Problem:
+        """Say what is wrong with the file."""
+        return replace(self.at, message=message)
 
 
 def parse_spec(text: str, *, file: str) -> Spec:
@@ -51,7 +78,12 @@ def examine_spec(text: str, *, file: str) -> Examined:
     check_meaning(parts, report, complete=raw is not None)
     problems += misshapen + report.problems
     spec = _build(raw, root, file) if raw is not None and not problems else None
-    return Examined(spec=spec, problems=_in_order(problems), warnings=_in_order(report.warnings))
+    return Examined(
+        spec=spec,
+        problems=_in_order(problems),
+        warnings=_in_order(report.warnings),
+        files=tuple(_named_files(parts, report)),
+    )
 
 
 def decode_spec(data: bytes, *, file: str) -> str:
@@ -74,6 +106,21 @@ def decode_spec(data: bytes, *, file: str) -> str:
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(set(problems)))
+
+
+def _named_files(parts: RawParts, report: Report) -> Iterator[NamedFile]:
+    for name, service in parts.services.items():
+        here: Location = ("services", name)
+        named: list[tuple[Location, str, FileKind]] = [
+            ((*here, "zones", index), path, FileKind.ZONE)
+            for index, path in enumerate(service.zones)
+        ]
+        if service.tls is not None:
+            tls = service.tls
+            named.append(((*here, "tls", "certificate"), tls.certificate, FileKind.CERTIFICATE))
+            named.append(((*here, "tls", "key"), tls.key, FileKind.KEY))
+        for location, path, holds in named:
+            yield NamedFile(path=path, holds=holds, at=report.at(location))
 
 
 def _build(raw: RawSpec, root: Entries, file: str) -> Spec:

@@ -225,10 +225,10 @@ def parse_path(text: str) -> str:
     """Read a path that can be quoted in every server's configuration."""
     if not text.strip() or text.endswith("/"):
         raise ValueError(f"{shown(text)} names no file")
-    if not text.isprintable() or set(text) & set("\"'\\;{}$`"):
+    if not text.isprintable() or set(text) & set("\"'\\$"):
         raise ValueError(
             f"{shown(text)} cannot be written in every server's configuration: "
-            "no quote, backslash, ;, $, brace or control character"
+            "no quotes, backslash, $ or control character"
         )
     return text
 
