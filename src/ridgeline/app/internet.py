@@ -1,18 +1,81 @@
-"""Find the Internet that the user named; the only place that opens topology files."""
+"""Find the Internet that the user named; the only place that opens topology files.
 
+A source is ``builtin:demo`` or a file: CAIDA's as-rel or as-rel2, plain or bz2, or a compiled
+``.npz``. What a file is, its first bytes say, not its name.
+"""
+
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from ridgeline.app.cache import digest_of, fetch, file_origin, keep
 from ridgeline.errors import InputError
+from ridgeline.topology.as_rel import read_as_rel
+from ridgeline.topology.compiled import NotCompiledError, read_compiled
 from ridgeline.topology.demo import demo
+from ridgeline.topology.graph import AsGraph, as_graph
 from ridgeline.topology.internet import Internet
+
+_BUILTINS: Final = ("builtin:demo", "builtin:world")
+_ZIP_MAGIC: Final = b"PK\x03\x04"
 
 
 def load_internet(source: str) -> Internet:
-    """Return the Internet of that name: ``builtin:demo``.
+    """Return the Internet of that name or in that file.
 
     Raises
     ------
     InputError
-        There is no such source.
+        There is no such source, or the file is wrong.
+    """
+    return load_internet_and_graph(source)[0]
+
+
+def load_internet_and_graph(source: str, *, deep: bool = False) -> tuple[Internet, AsGraph]:
+    """Return an Internet together with its AS-level adjacency, which the cache keeps too.
+
+    `deep` also compares the links of a compiled file with each other, for commands that check.
+
+    Raises
+    ------
+    InputError
+        There is no such source, or the file is wrong.
     """
     if source == "builtin:demo":
-        return demo()
-    raise InputError(f"{source!r} is no Internet that I know: try builtin:demo")
+        net = demo()
+        return net, as_graph(net)
+    if source.startswith("builtin:"):
+        close = get_close_matches(source, _BUILTINS, 1) or _BUILTINS
+        raise InputError(f"{source!r} is no built-in Internet: there is {' and '.join(close)}")
+    return _load_file(source, deep=deep)
+
+
+def _load_file(source: str, *, deep: bool) -> tuple[Internet, AsGraph]:
+    path = Path(source)
+    try:
+        origin = file_origin(path)
+        with path.open("rb") as file:
+            if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
+                file.seek(0)
+                compiled = read_compiled(file, deep=deep)
+                return replace(compiled.internet, name=source), compiled.graph
+        cached = fetch(origin)
+        if cached is not None:
+            return replace(cached.internet, name=source), cached.graph
+        data = path.read_bytes()
+    except NotCompiledError as error:
+        raise InputError(
+            f"{source}: no compiled Internet of this version: {error}\n"
+            f"  make it again with `ridgeline internet read` or `ridgeline internet make`"
+        ) from None
+    except OSError as error:
+        known = " or ".join(_BUILTINS)
+        raise InputError(
+            f"{source}: {error.strerror or error}: an Internet is {known}, "
+            f"or a file of CAIDA's as-rel, as-rel2 or a compiled one"
+        ) from None
+    net = read_as_rel(data, file=source)
+    graph = as_graph(net)
+    keep(replace(origin, digest=digest_of(data)), net, graph)
+    return net, graph

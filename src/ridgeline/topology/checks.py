@@ -24,11 +24,16 @@ _DTYPES: Final = {
 }
 
 
-def complaints(internet: Internet) -> list[str]:
-    """Name everything that is wrong with an Internet's arrays; an empty list means sound."""
-    wrong = _shape_complaints(internet)
+def complaints(internet: Internet, *, deep: bool = True) -> list[str]:
+    """Name everything that is wrong with an Internet's arrays; an empty list means sound.
+
+    Without `deep`, links are not looked at one by one: enough to follow every index safely.
+    """
     # Meaning is only worth asking about when every index can be followed.
-    return wrong or [*_place_complaints(internet), *_link_complaints(internet)]
+    return _shape_complaints(internet) or [
+        *_place_complaints(internet),
+        *(_link_complaints(internet) if deep else ()),
+    ]
 
 
 def _shape_complaints(net: Internet) -> list[str]:
@@ -65,15 +70,16 @@ def _index_complaints(net: Internet) -> list[str]:
     wrong = []
     if np.any(net.asn[1:] <= net.asn[:-1]):
         wrong.append("AS numbers do not rise")
-    if np.any(np.diff(net.pop_as) < 0):
-        wrong.append("PoPs are not in the order of their ASes")
-    if not np.array_equal(np.unique(net.pop_as), np.arange(net.n_as)):
-        wrong.append("not every AS has a PoP, or a PoP belongs to no AS")
+    # In AS order with none left out, each step is 0 or 1 from the first AS to the last.
+    step = np.diff(net.pop_as, prepend=np.int32(-1), append=np.int32(net.n_as))
+    if step.min() < 0 or step.max() > 1 or step[0] != 1 or step[-1] != 1:
+        wrong.append("PoPs are not in the order of their ASes, or an AS has none")
     for field in ("link_a", "link_b"):
         ends = getattr(net, field)
         if ends.size and (int(ends.min()) < 0 or int(ends.max()) >= net.n_pop):
             wrong.append(f"{field} points outside the {net.n_pop} PoPs")
-    if not np.all(np.isin(net.link_rel, (CUSTOMER_TO_PROVIDER, PEER_TO_PEER))):
+    rel = net.link_rel
+    if rel.size and (rel.min() < CUSTOMER_TO_PROVIDER or rel.max() > PEER_TO_PEER):
         wrong.append("link_rel holds something other than -1 (customer to provider) and 0 (peers)")
     return wrong
 
@@ -96,36 +102,46 @@ def _link_complaints(net: Internet) -> list[str]:
     inside = np.flatnonzero(a == b)
     if inside.size:
         wrong.append(f"AS{net.asn[a[inside[0]]]} has {inside.size} link(s) with itself")
-    pair, order, hybrid = contradictions(a, b, net.link_rel, net.n_as)
+    again = repeats(a, b, net.link_rel, net.n_as)
+    hybrid = again.link[again.differs]
     wrong += [
-        f"AS{net.asn[pair[i] // net.n_as]} and AS{net.asn[pair[i] % net.n_as]} are related in two ways"
-        for i in order[hybrid][:20]
+        f"AS{net.asn[a[i]]} and AS{net.asn[b[i]]} are related in two ways" for i in hybrid[:20]
     ]
     return wrong
 
 
-def contradictions(
-    a: NDArray[np.int32], b: NDArray[np.int32], rel: NDArray[np.int8], n_as: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Find AS pairs that two links relate in different ways.
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeats:
+    """Links whose two ASes an earlier link joins already.
 
-    Returns
-    -------
-    pair : int64 array
-        ``low * n_as + high`` of each link's AS indices.
-    order : int64 array
-        Links sorted by pair, stable.
-    hybrid : bool array
-        Per entry of `order`: same pair as the entry before it, but another relationship.
+    Attributes
+    ----------
+    link : int64 array, shape (n,)
+        The later link.
+    earlier : int64 array, shape (n,)
+        The first link between the two.
+    differs : bool array, shape (n,)
+        Whether the later link relates them in another way.
     """
-    low, high = np.minimum(a, b).astype(np.int64), np.maximum(a, b)
-    pair = low * n_as + high
+
+    link: NDArray[np.int64]
+    earlier: NDArray[np.int64]
+    differs: NDArray[np.bool_]
+
+
+def repeats(
+    a: NDArray[np.int32], b: NDArray[np.int32], rel: NDArray[np.int8], n_as: int
+) -> Repeats:
+    """Find the AS pairs that stand more than once (AS indices in)."""
+    pair = np.minimum(a, b).astype(np.int64) * n_as + np.maximum(a, b)
     # 0 peers, 1 the lower index buys, 2 the higher index buys
-    kind = np.where(rel == PEER_TO_PEER, 0, np.where(a < b, 1, 2)).astype(np.int8)
+    kind = np.where(rel == PEER_TO_PEER, 0, np.where(a < b, 1, 2))
     order = np.argsort(pair, kind="stable")
-    hybrid = np.zeros(order.size, np.bool_)
-    hybrid[1:] = (np.diff(pair[order]) == 0) & (np.diff(kind[order]) != 0)
-    return pair, order, hybrid
+    is_again = np.zeros(pair.size, np.bool_)
+    is_again[1:] = np.diff(pair[order]) == 0
+    head = np.maximum.accumulate(np.where(is_again, 0, np.arange(pair.size)))
+    link, earlier = order[is_again], order[head[is_again]]
+    return Repeats(link=link, earlier=earlier, differs=kind[link] != kind[earlier])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
