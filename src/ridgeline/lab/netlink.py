@@ -97,6 +97,17 @@ class Batch:
         what = "add link %s - %s"
         self.request(rt.RTM_NEWLINK, flags, rt.veth_body(a, b, mtu), what, a.name, b.name)
 
+    def bridge(self, index: int, name: str) -> None:
+        """Make a bridge in this namespace, still down and without ports."""
+        flags = rt.NLM_F_CREATE | rt.NLM_F_EXCL
+        self.request(rt.RTM_NEWLINK, flags, rt.bridge_body(index, name), "add bridge %s", name)
+
+    def enslave(self, index: int, bridge: int) -> None:
+        """Make an interface a port of a bridge."""
+        body = rt.link_body(index, master=bridge)
+        what = "make interface %s a port of bridge %s"
+        self.request(rt.RTM_NEWLINK, 0, body, what, index, bridge)
+
     def up(self, index: int) -> None:
         self.request(rt.RTM_NEWLINK, 0, rt.link_body(index, up=True), "set interface %s up", index)
 

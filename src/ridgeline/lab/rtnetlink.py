@@ -66,6 +66,7 @@ _IFF_LOWER_UP: Final = 0x10000
 _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
+_IFLA_MASTER: Final = 10
 _IFLA_LINKINFO: Final = 18
 _IFLA_NET_NS_FD: Final = 28
 _IFLA_NUM_TX_QUEUES: Final = 31
@@ -203,10 +204,21 @@ def parse_error(flags: int, body: bytes) -> tuple[int, str]:
     return number, text.rstrip(b"\0").decode(errors="replace")
 
 
-def link_body(index: int, *, up: bool | None = None, name: str | None = None) -> bytes:
+def link_body(
+    index: int, *, up: bool | None = None, name: str | None = None, master: int | None = None
+) -> bytes:
     change = 0 if up is None else _IFF_UP
     body = _LINK.pack(0, 0, 0, index, _IFF_UP if up else 0, change)
-    return body if name is None else body + attribute(_IFLA_IFNAME, name.encode() + b"\0")
+    if name is not None:
+        body += attribute(_IFLA_IFNAME, name.encode() + b"\0")
+    if master is not None:
+        body += attribute(_IFLA_MASTER, _U32.pack(master))
+    return body
+
+
+def bridge_body(index: int, name: str) -> bytes:
+    kind = nested(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"bridge"))
+    return link_body(index, name=name) + kind
 
 
 def veth_body(a: VethEnd, b: VethEnd, mtu: int | None) -> bytes:
