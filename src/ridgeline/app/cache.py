@@ -105,9 +105,8 @@ def write_atomically(path: Path, internet: Internet, graph: AsGraph, *, origin: 
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
+            # No fsync: what a power cut leaves behind fails its checksums and is made again.
             write_compiled(file, internet, graph, origin=origin)
-            file.flush()
-            os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp gives the file to its owner alone

@@ -109,7 +109,7 @@ class InternetBuilder:
         index = {asn: i for i, asn in enumerate(asns)}
         pops = [(asn, place) for asn in asns for place in self._ases[asn].places]
         pop_index = {(asn, place.code): i for i, (asn, place) in enumerate(pops)}
-        places = {place.code: place for _, place in pops}
+        places = {place.code: place for _, place in pops if place.code}
         ends: list[tuple[int, int, int]] = []
         for left, right, rel, code in self._links:
             found = [self._pop_at(asn, code, places, problems) for asn in (left, right)]
@@ -154,7 +154,7 @@ class InternetBuilder:
             return next(iter(own))
         if city is None:
             missing = f"no AS has a PoP at {code!r}" if code else "a link says no city"
-            problems.append(f"{missing}, and AS{asn} has PoPs at {', '.join(own)}")
+            problems.append(f"{missing}, and AS{asn} has PoPs at {', '.join(own) or 'nowhere'}")
             return None
         far = {c: great_circle_km(city.lat, city.lon, p.lat, p.lon) for c, p in own.items()}
         best = code if code in own else min(far, key=lambda c: (far[c], c))

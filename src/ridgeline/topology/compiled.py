@@ -2,8 +2,13 @@
 
 Nothing in it is executed (no pickles). Whoever reads it has the arrays' checksums verified and every
 index checked, since compiled loops follow these indices without looking.
+
+`numpy.load` reads the format too, but copies each array twice, into memory that the kernel must
+clear first. Here the file is read once and the arrays are views of it, which halves the time; the
+writer therefore aligns them.
 """
 
+import io
 import struct
 import zipfile
 import zlib
@@ -27,6 +32,11 @@ _INTERNET_TEXTS: Final = ("as_name", "pop_code", "pop_city", "pop_country")
 _GRAPH_ARRAYS: Final = (
     "provider_ptr", "provider_idx", "customer_ptr", "customer_idx", "peer_ptr", "peer_idx",
 )  # fmt: skip
+_LOCAL_HEADER: Final = struct.Struct("<26sHH")  # of a ZIP member; the two lengths that follow it
+_EXTRA: Final = struct.Struct("<HH")
+_EXTRA_ID: Final = 0xD935  # the number that Android's zipalign uses for padding
+_ALIGN: Final = 64
+_NPY_HEADER_LIMIT: Final = 4096
 # What zipfile, zlib and numpy raise over bytes that are not what they seem.
 _UNREADABLE: Final = (
     OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, MemoryError,
@@ -60,8 +70,9 @@ def write_compiled(file: IO[bytes], internet: Internet, graph: AsGraph, *, origi
     for field in _INTERNET_TEXTS:
         words, code = _encode(getattr(internet, field))
         members |= {f"{field}_words": words, f"{field}_code": code}
-    # Not `**members` alone: numpy's own parameter names must stay out of reach.
-    np.savez(file, allow_pickle=False, **members)
+    with zipfile.ZipFile(file, "w") as archive:
+        for member, array in members.items():
+            _write_member(archive, file.tell(), member, array)
 
 
 def read_compiled(file: IO[bytes], *, deep: bool) -> Compiled:
@@ -81,13 +92,10 @@ def read_compiled(file: IO[bytes], *, deep: bool) -> Compiled:
         It is something else, of another version, or damaged.
     """
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            schema = _bytes_to_text(archive["schema"])
-            if schema != SCHEMA:
-                raise NotCompiledError(f"it is of version {schema!r}, not {SCHEMA!r}")
-            members = {name: archive[name] for name in archive.files}
-        for array in members.values():
-            array.setflags(write=False)
+        members = _read_members(file)
+        schema = _bytes_to_text(members["schema"])
+        if schema != SCHEMA:
+            raise NotCompiledError(f"it is of version {schema!r}, not {SCHEMA!r}")
         internet = _internet(members)
         if wrong := complaints(internet, deep=deep):
             raise NotCompiledError("; ".join(wrong))
@@ -96,6 +104,63 @@ def read_compiled(file: IO[bytes], *, deep: bool) -> Compiled:
     except _UNREADABLE as error:
         raise NotCompiledError(f"it is damaged or something else ({error})") from error
     return Compiled(internet=internet, graph=graph, origin=origin)
+
+
+def _write_member(archive: zipfile.ZipFile, at: int, member: str, array: NDArray[Any]) -> None:
+    """Store one array, uncompressed, so that its data begin at a multiple of `_ALIGN`."""
+    npy = io.BytesIO()
+    np.lib.format.write_array(npy, array, allow_pickle=False)
+    info = zipfile.ZipInfo(f"{member}.npy")  # a fixed date: equal Internets, equal bytes
+    # An extra field (PKWARE APPNOTE, section 4.5) of the right length does the alignment.
+    pad = -(at + _LOCAL_HEADER.size + len(info.filename) + _EXTRA.size) % _ALIGN
+    info.extra = _EXTRA.pack(_EXTRA_ID, pad) + bytes(pad)
+    archive.writestr(info, npy.getbuffer())
+
+
+def _read_members(file: IO[bytes]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` by name, checksums verified, read-only."""
+    size = file.seek(0, io.SEEK_END)
+    data = np.empty(size, np.uint8)
+    file.seek(0)
+    if file.readinto(data.data) != size:  # type: ignore[attr-defined]  # every binary file has it
+        raise NotCompiledError("it changed while it was read")
+    data.setflags(write=False)
+    members = {}
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if info.compress_type == zipfile.ZIP_STORED:
+                content = _stored(data, info)
+            else:
+                content = np.frombuffer(archive.read(info), np.uint8)
+            members[info.filename.removesuffix(".npy")] = _array(content)
+    return members
+
+
+def _stored(data: NDArray[np.uint8], info: zipfile.ZipInfo) -> NDArray[np.uint8]:
+    start = info.header_offset
+    _, name_size, extra_size = _LOCAL_HEADER.unpack_from(data.data, start)
+    start += _LOCAL_HEADER.size + name_size + extra_size
+    content = data[start : start + info.file_size]
+    if content.size != info.file_size or zlib.crc32(content.data) != info.CRC:
+        raise NotCompiledError(f"{info.filename} fails its checksum")
+    return content
+
+
+def _array(content: NDArray[np.uint8]) -> NDArray[Any]:
+    """Read the ``.npy`` format, without a copy where the data are aligned."""
+    head = io.BytesIO(content[:_NPY_HEADER_LIMIT].tobytes())
+    if np.lib.format.read_magic(head) != (1, 0):
+        raise NotCompiledError("an array has a header of another version")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(head)
+    if dtype.hasobject or len(shape) != 1:
+        raise NotCompiledError(f"an array is {dtype} of shape {shape}")
+    array = content[head.tell() :].view(dtype)
+    if array.shape != shape:
+        raise NotCompiledError(f"an array has {array.size} entries, not {shape[0]}")
+    if not array.flags.aligned:
+        array = array.copy()
+        array.setflags(write=False)
+    return array
 
 
 def _internet(members: Mapping[str, NDArray[Any]]) -> Internet:

@@ -1,10 +1,7 @@
 """builtin:demo keeps the bounds that the lab and the documentation count on."""
 
 import numpy as np
-import pytest
 
-from ridgeline.app.internet import load_internet
-from ridgeline.errors import InputError
 from ridgeline.net.place import great_circle_km
 from ridgeline.topology.checks import complaints, components
 from ridgeline.topology.demo import CONDOR, NORRSKEN, TANUKI, demo
@@ -59,8 +56,3 @@ def test_names_are_labels_and_unlike() -> None:
     names = demo().as_name
     assert len(set(names)) == len(names)
     assert all(name.isascii() and name.isalpha() and name.islower() for name in names)
-
-
-def test_an_unknown_source_names_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"builtin:dmo.*builtin:demo"):
-        load_internet("builtin:dmo")
