@@ -14,8 +14,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
-from ipaddress import IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from math import isnan
 from typing import Final
 
@@ -32,8 +38,8 @@ from ridgeline.render.bird import (
     Seed,
     ServerSession,
 )
-from ridgeline.topology.attach import nearest_pop
 from ridgeline.spec.model import ServiceKind, Site, SiteState, Spec
+from ridgeline.topology.attach import nearest_pop
 from ridgeline.topology.internet import PEER_TO_PEER, Internet
 
 MAX_ROUTERS: Final = 1500
@@ -241,7 +247,7 @@ class _Planner:
         self._n_interfaces[node] += 1
         return f"eth{self._n_interfaces[node] - 1}"
 
-    def _link(  # noqa: PLR0913 - a link is what it is
+    def _link(
         self,
         kind: LinkKind,
         a: str,
@@ -519,7 +525,7 @@ _OPPOSITE: Final = {
 }
 
 
-def _session(  # noqa: PLR0913 - both sides of a link
+def _session(
     plan: LabPlan, node: Node, other: Node, link: Link, here: End, there: End
 ) -> EbgpSession:
     if link.role is None:

@@ -210,7 +210,7 @@ def _lines(router: BirdRouter) -> Iterator[str]:
     for session in router.ibgp:
         yield from _ibgp(router, session)
     if router.server is not None:
-        yield from _server(router, router.server)
+        yield from _server(router.server)
     for external in router.ebgp:
         yield from _ebgp(router, external)
 
@@ -299,19 +299,13 @@ protocol bgp {session.name} from IBGP {{ neighbor {session.remote4} as MYAS;
 }}"""
 
 
-def _server(router: BirdRouter, session: ServerSession) -> Iterator[str]:
+def _server(session: ServerSession) -> Iterator[str]:
     if session.is_server:
-        name, passive = "router", ""
-        rules = (
-            "import filter { if is_anycast() then reject; accept; }; "
-            "export filter { if source = RTS_STATIC && is_anycast() then accept; reject; };"
-        )
+        name, passive = "to_edge", ""
+        rules = "import none; export where source = RTS_STATIC && is_anycast();"
     else:
-        name, passive = "server", " passive on;"
-        rules = (
-            "import filter { if ! is_anycast() then reject; mark_from(1); accept; }; "
-            "export filter { if is_anycast() || source != RTS_BGP then reject; accept; };"
-        )
+        name, passive = "to_server", " passive on;"
+        rules = "import filter { if ! is_anycast() then reject; mark_from(1); accept; }; export none;"
     yield f"""\
 protocol bgp {name} from IBGP {{ neighbor {session.remote4} as MYAS;
   source address {session.local4}; direct;{passive}

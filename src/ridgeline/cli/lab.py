@@ -1,0 +1,239 @@
+"""`ridgeline lab`: rehearse the network with real routers and servers on this machine."""
+
+import json
+from typing import Any
+
+import click
+
+from ridgeline.cli.progress import progress
+
+_HOWS = ("withdraw", "link", "crash", "silent", "hang")
+
+name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+from_option = click.option(
+    "--from", "vantage", metavar="CITY,...", default="", help="Only these clients (default: all)."
+)
+ipv6_option = click.option("-6", "--ipv6", is_flag=True, help="Use IPv6 addresses.")
+
+
+@click.group("lab", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Rehearse the network with real routers and servers on this machine.
+
+    Every PoP of the Internet is a BIRD router in a network namespace of its own; every site runs
+    the services of the spec; links take as long as the distance says.
+    """
+
+
+def ask(name: str, verb: str, title: str = "", **arguments: object) -> Any:
+    """Ask a running lab, showing progress while it works."""
+    from ridgeline.lab.control import LabClient
+
+    with progress(title or f"lab {verb}") as tell:
+        return LabClient(name).ask(verb, progress=tell, **arguments)
+
+
+def show_json(document: object) -> None:
+    """Print a document for programs."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def _cities(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+@command.command()
+@click.argument("spec")
+@click.option("--internet", default="builtin:demo", show_default=True, help="See `internet show`.")
+@click.option("--clients", default=40, show_default=True, help="At most so many client cities.")
+@name_option
+@json_option
+def up(spec: str, *, internet: str, clients: int, name: str, as_json: bool) -> None:
+    """Build the network of SPEC and return once its routing is quiet."""
+    from ridgeline.app.lab import bring_up
+
+    with progress("lab up") as tell:
+        summary = bring_up(spec, internet=internet, name=name, max_clients=clients, progress=tell)
+    if as_json:
+        show_json({"schema": "ridgeline.lab/1", "name": name, "ready": True, **summary})
+        return
+    also = "" if name == "lab" else f" --name {name}"
+    click.echo(
+        f"lab {name} is up after {summary['ready_s']} s: {summary['ases']} networks, "
+        f"{summary['routers']} routers, {summary['links']} links ({summary['delay']}), "
+        f"{len(summary['sites'])} sites, {summary['clients']} clients\n"
+        f"next: ridgeline lab status{also}; ridgeline lab trace --from "
+        f"CITY,CITY{also}; ridgeline lab fail {summary['sites'][0]}{also}; "
+        f"ridgeline lab down{also}"
+    )
+
+
+@command.command()
+@name_option
+@click.option("--all", "every", is_flag=True, help="Every lab of this user.")
+def down(*, name: str, every: bool) -> None:
+    """End a lab: every process, namespace and interface of it."""
+    from ridgeline.lab.control import running_labs, take_down
+
+    for lab in running_labs() if every else [name]:
+        take_down(lab)
+        click.echo(f"lab {lab} is down")
+
+
+@command.command("list")
+def list_labs() -> None:
+    """List the labs that are up."""
+    from ridgeline.lab.control import running_labs
+
+    for lab in running_labs():
+        click.echo(lab)
+
+
+@command.command()
+@name_option
+@json_option
+@ipv6_option
+@click.option("--nodes", is_flag=True, help="List every node, for `lab exec`.")
+def status(*, name: str, as_json: bool, ipv6: bool, nodes: bool) -> None:
+    """Show which site answers whom, asked now from every client."""
+    document = ask(name, "status", ipv6=ipv6, nodes=nodes)
+    if as_json:
+        show_json(document)
+        return
+    from ridgeline.cli.lab_tables import print_status
+
+    print_status(document)
+
+
+@command.command()
+@click.argument("target", required=False)
+@from_option
+@ipv6_option
+@name_option
+@json_option
+def trace(target: str | None, *, vantage: str, ipv6: bool, name: str, as_json: bool) -> None:
+    """Trace the route to TARGET (an address or a service) from several cities, side by side.
+
+    Host names tell city and network of each hop; the last ones name the data centre. By default
+    the target is the first service's address.
+    """
+    traces = ask(name, "trace", target=target, ipv6=ipv6, **{"from": _cities(vantage)})
+    if as_json:
+        show_json({"schema": "ridgeline.traces/1", "traces": traces})
+        return
+    from ridgeline.cli.lab_tables import print_traces
+
+    print_traces(traces)
+
+
+@command.command()
+@click.argument("qname", metavar="NAME")
+@click.argument("qtype", metavar="[TYPE]", default="A")
+@click.option("--server", help="Address or service to ask (default: the first DNS service).")
+@click.option("--tcp", is_flag=True, help="Ask over TCP.")
+@from_option
+@ipv6_option
+@name_option
+@json_option
+def dig(  # noqa: PLR0913 - one parameter for each option
+    qname: str,
+    qtype: str,
+    *,
+    server: str | None,
+    tcp: bool,
+    vantage: str,
+    ipv6: bool,
+    name: str,
+    as_json: bool,
+) -> int:
+    """Ask for NAME from the clients; each answer says which site gave it."""
+    answers = ask(
+        name,
+        "dig",
+        **{"name": qname, "type": qtype, "target": server, "tcp": tcp, "ipv6": ipv6},
+        **{"from": _cities(vantage)},
+    )
+    if as_json:
+        show_json({"schema": "ridgeline.dig/1", "answers": answers})
+    else:
+        from ridgeline.cli.lab_tables import print_answers
+
+        print_answers(answers)
+    return 0 if all(answer["status"] != "TIMEOUT" for answer in answers) else 1
+
+
+@command.command("get")
+@click.argument("url", required=False)
+@from_option
+@ipv6_option
+@name_option
+@json_option
+def get_url(url: str | None, *, vantage: str, ipv6: bool, name: str, as_json: bool) -> int:
+    """Fetch URL from the clients (default: the trace page of the HTTP service)."""
+    fetched = ask(name, "get", url=url, ipv6=ipv6, **{"from": _cities(vantage)})
+    if as_json:
+        show_json({"schema": "ridgeline.get/1", "fetched": fetched})
+    else:
+        from ridgeline.cli.lab_tables import print_fetched
+
+        print_fetched(fetched)
+    return 0 if all(item["status"] for item in fetched) else 1
+
+
+@command.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("node")
+@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@name_option
+def execute(node: str, argv: tuple[str, ...], *, name: str) -> int:
+    """Run COMMAND on a node: a city, a site, or a router such as tanuki.nrt."""
+    from ridgeline.lab.enter import run_on_node
+
+    return run_on_node(name, node, list(argv))
+
+
+@command.command()
+@click.argument("site")
+@click.option(
+    "--how",
+    type=click.Choice(_HOWS),
+    default="withdraw",
+    show_default=True,
+    help="withdraw: stop announcing. link: uplinks lose carrier. crash: kill the router. "
+    "silent: swallow all packets. hang: services stop, the route stays.",
+)
+@name_option
+@json_option
+def fail(site: str, *, how: str, name: str, as_json: bool) -> None:
+    """Break SITE and report what clients saw, asking every 10 ms from every city."""
+    _failover(name, "fail", as_json=as_json, site=site, how=how)
+
+
+@command.command()
+@click.argument("site")
+@name_option
+@json_option
+def heal(site: str, *, name: str, as_json: bool) -> None:
+    """Mend SITE and report what clients saw."""
+    _failover(name, "heal", as_json=as_json, site=site)
+
+
+@command.command()
+@click.argument("site")
+@name_option
+@json_option
+def drain(site: str, *, name: str, as_json: bool) -> None:
+    """Move the clients of SITE away before it withdraws (RFC 8326), and report what they saw."""
+    _failover(name, "drain", as_json=as_json, site=site)
+
+
+def _failover(name: str, verb: str, *, as_json: bool, **arguments: object) -> None:
+    document = ask(name, verb, **arguments)
+    if as_json:
+        show_json(document)
+        return
+    from ridgeline.cli.lab_tables import print_failover
+
+    print_failover(document)
+
+

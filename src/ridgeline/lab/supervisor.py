@@ -1,0 +1,444 @@
+"""The lab's own process: builds it, watches it, and does what the commands ask.
+
+One asyncio loop owns all state. Commands that change the network take turns; those that only look
+do not wait. The process ends with the lab: there is nothing to resume.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from ridgeline.errors import InputError, MachineError, RidgelineError
+from ridgeline.lab.control import describe_error
+from ridgeline.lab.fabric import Fabric
+from ridgeline.lab.faults import How, SiteFaults
+from ridgeline.lab.launch import Reporter
+from ridgeline.lab.measure import Measured, client_catchments, measure
+from ridgeline.lab.plan import LabPlan, Node, NodeKind
+from ridgeline.lab.tools import dig, get, trace
+from ridgeline.spec.model import ServiceKind
+from ridgeline.spec.words import did_you_mean
+
+Tell = Callable[[str], None]
+Verb = Callable[[dict[str, Any], Tell], Awaitable[Any]]
+
+QUIET_S: Final = 1.0
+HANG_SHOWN_S: Final = 4.0
+READY_WITHIN_S: Final = 60.0
+
+
+class Supervisor:
+    """One running lab."""
+
+    def __init__(self, directory: Path, plan: LabPlan, *, shuffle: int | None = None) -> None:
+        self._directory = directory
+        self._plan = plan
+        self._fabric = Fabric(plan, directory / "files", shuffle=shuffle)
+        self._faults = SiteFaults(self._fabric)
+        self._turn = asyncio.Lock()
+        self._done = asyncio.Event()
+        self._started = time.monotonic()
+        self._ready_after = 0.0
+        self._verbs: dict[str, Verb] = {
+            "status": self._status,
+            "trace": self._trace,
+            "dig": self._dig,
+            "get": self._get,
+            "routes": self._routes,
+            "fail": self._fail,
+            "heal": self._heal,
+            "drain": self._drain,
+            "download": self._download,
+        }
+
+    async def run(self, reporter: Reporter) -> None:
+        """Build the lab, say that it is ready, and serve until told to end."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._done.set)
+        loop.add_reader(reporter.lifeline, self._abandoned)
+        building = asyncio.create_task(self._build(reporter))
+        ending = asyncio.create_task(self._done.wait())
+        await asyncio.wait({building, ending}, return_when=asyncio.FIRST_COMPLETED)
+        loop.remove_reader(reporter.lifeline)
+        if not building.done():
+            building.cancel()
+            return
+        building.result()
+        server = self._listen()
+        serving = asyncio.create_task(self._serve(server))
+        reporter.ready(self._summary())
+        await ending
+        serving.cancel()
+
+    def _abandoned(self) -> None:
+        self._done.set()  # the command that waited for us has gone
+
+    async def _build(self, reporter: Reporter) -> None:
+        await self._fabric.build(reporter.progress)
+        await self._fabric.until_quiet(
+            reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
+        )
+        self._ready_after = time.monotonic() - self._started
+
+    def _summary(self) -> dict[str, Any]:
+        plan = self._plan
+        return {
+            "routers": sum(1 for node in plan.nodes if node.runs_bird),
+            "ases": plan.n_ases,
+            "links": len(plan.links),
+            "clients": len(plan.clients),
+            "sites": [node.site for node in plan.of_kind(NodeKind.EDGE)],
+            "delay": self._fabric.delay_kind,
+            "ready_s": round(self._ready_after, 2),
+        }
+
+    # The conversation with commands.
+
+    def _listen(self) -> socket.socket:
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        path = self._directory / "control.sock"
+        path.unlink(missing_ok=True)
+        server.bind(str(path))
+        path.chmod(0o600)
+        server.listen(16)
+        server.setblocking(False)
+        return server
+
+    async def _serve(self, server: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                connection, _ = await loop.sock_accept(server)
+                group.create_task(self._converse(connection))
+
+    async def _converse(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+
+        def send(message: object) -> None:
+            connection.sendall(json.dumps(message).encode() + b"\n")
+
+        with connection:
+            connection.setblocking(False)
+            try:
+                line = b""
+                while not line.endswith(b"\n"):
+                    data = await loop.sock_recv(connection, 1 << 16)
+                    if not data:
+                        return
+                    line += data
+                request = json.loads(line)
+                connection.setblocking(True)
+                connection.settimeout(5)
+                if request["verb"] == "down":
+                    send({"result": None})
+                    self._done.set()
+                elif request["verb"] == "enter":
+                    self._enter(connection, request)
+                else:
+                    verb = self._verbs[request["verb"]]
+                    send({"result": await verb(request, lambda text: send({"progress": text}))})
+            except RidgelineError as error:
+                with contextlib.suppress(OSError):
+                    send({"error": describe_error(error)})
+            except OSError:
+                return  # the command has gone
+            except Exception as error:  # noqa: BLE001 - the top of a task: tell the user, keep the lab
+                sys.excepthook(type(error), error, error.__traceback__)
+                oops = MachineError(
+                    f"the lab could not do `{line.decode(errors='replace').strip()}`: "
+                    f"{type(error).__name__}: {error}",
+                    hint=f"see {self._directory / 'log'}",
+                )
+                with contextlib.suppress(OSError):
+                    send({"error": describe_error(oops)})
+
+    def _enter(self, connection: socket.socket, request: dict[str, Any]) -> None:
+        node = self._node(str(request["node"]))
+        kinds = ["user", "pid", "net", "mnt"]
+        opened = {
+            kind: os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in kinds if kind != "net"
+        }
+        descriptors = [
+            self._fabric.namespace(node.name).fd if kind == "net" else opened[kind]
+            for kind in kinds
+        ]
+        answer = json.dumps({"result": {"kinds": kinds, "node": node.name}}).encode() + b"\n"
+        socket.send_fds(connection, [answer], descriptors)
+        for descriptor in opened.values():
+            os.close(descriptor)
+
+    # What commands may name.
+
+    def _node(self, name: str) -> Node:
+        names = [node.name for node in self._plan.nodes]
+        for candidate in (name, f"client.{name}", f"server.{name}", f"edge.{name}"):
+            if candidate in names:
+                return self._plan.node(candidate)
+        raise InputError(
+            f"no node {name!r} in this lab{_maybe(name, names)}; "
+            f"sites: {', '.join(self._sites())}; clients: {', '.join(self._clients())}; "
+            "`ridgeline lab status --nodes` lists all"
+        )
+
+    def _sites(self) -> list[str]:
+        return [node.site for node in self._plan.of_kind(NodeKind.EDGE)]
+
+    def _clients(self) -> list[str]:
+        return [node.name.removeprefix("client.") for node in self._plan.clients]
+
+    def _site(self, request: dict[str, Any]) -> str:
+        name, known = str(request["site"]), self._sites()
+        if name not in known:
+            raise InputError(
+                f"no site {name!r} in this lab{_maybe(name, known)}; "
+                f"the sites are {', '.join(known)}"
+            )
+        return name
+
+    def _vantage(self, request: dict[str, Any]) -> list[Node]:
+        """Resolve the clients that a request names; all of them by default."""
+        known = self._clients()
+        names = list(dict.fromkeys(request.get("from") or known))
+        for name in names:
+            if name not in known:
+                raise InputError(
+                    f"no client {name!r} in this lab{_maybe(name, known)}; "
+                    f"the clients are {', '.join(known)}"
+                )
+        return [self._plan.node(f"client.{name}") for name in names]
+
+    def _target(self, request: dict[str, Any], *kinds: ServiceKind) -> str:
+        """Resolve the address to talk to: given, or a service's, or the first of these kinds."""
+        wanted = request.get("target")
+        services = [s for s in self._plan.spec.services if not kinds or s.kind in kinds]
+        version = 6 if request.get("ipv6") else 4
+        if wanted:
+            named = [s for s in self._plan.spec.services if s.name == wanted]
+            if not named:
+                return str(wanted)
+            services = named
+        for service in services:
+            for address in service.addresses:
+                if address.version == version:
+                    return str(address)
+        what = f"service {wanted!r}" if wanted else "service of that kind"
+        raise InputError(f"the spec has no {what} with an IPv{version} address")
+
+    # Looking.
+
+    async def _status(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
+        catchments = await client_catchments(self._fabric, ipv6=bool(request.get("ipv6")))
+        sites = {}
+        for site in self._plan.spec.sites:
+            sites[site.name] = {
+                "state": self._state(site.name),
+                "city": site.place.city,
+                "how": self._faults.broken[site.name].value
+                if site.name in self._faults.broken
+                else None,
+                "upstreams": [
+                    {
+                        "asn": upstream.asn,
+                        "name": self._neighbour(site.name, upstream.asn),
+                        "prepend": upstream.prepend,
+                        "bfd": upstream.bfd,
+                    }
+                    for upstream in site.upstreams
+                ],
+                "place": {"lat": site.place.lat, "lon": site.place.lon},
+            }
+        return {
+            "schema": "ridgeline.lab/1",
+            "name": self._directory.name,
+            "ready": True,
+            "network": self._plan.spec.network,
+            "asn": self._plan.spec.asn,
+            "prefixes": [str(prefix) for prefix in self._plan.spec.prefixes],
+            "internet": self._plan.internet,
+            "sites": sites,
+            "clients": {
+                node.name.removeprefix("client."): {
+                    "city": node.place.city,
+                    "country": node.place.country,
+                    "lat": node.place.lat,
+                    "lon": node.place.lon,
+                    "network": node.network,
+                    "asn": node.asn,
+                    "users": node.users,
+                    "services": catchments[node.name],
+                }
+                for node in self._plan.clients
+            },
+            "daemons_lost": self._fabric.lost_daemons(),
+            **self._summary(),
+            "up_s": round(time.monotonic() - self._started, 1),
+            **(
+                {"nodes": [[n.name, n.kind.value, n.place.city] for n in self._plan.nodes]}
+                if request.get("nodes")
+                else {}
+            ),
+        }
+
+    def _neighbour(self, site: str, asn: int) -> str:
+        for _, _, there in self._plan.links_of(f"edge.{site}"):
+            node = self._plan.node(there.node)
+            if node.asn == asn:
+                return node.network
+        return ""
+
+    def _state(self, site: str) -> str:
+        if site not in self._sites():
+            return "planned"
+        if site in self._faults.broken:
+            return "down"
+        return "drained" if site in self._faults.drained else "announced"
+
+    async def _trace(self, request: dict[str, Any], _: Tell) -> list[dict[str, Any]]:
+        target = self._target(request)
+        clients = self._vantage(request)
+
+        async def one(node: Node) -> dict[str, Any]:
+            namespace = self._fabric.namespace(node.name)
+            result = await asyncio.to_thread(trace, namespace, target)
+            site = None
+            if result["reached"]:
+                last = [hop for hop in result["hops"][:-1] if hop["city"]]
+                site = last[-1]["city"] if last else None
+            return {"from": node.name.removeprefix("client."), **result, "site": site}
+
+        return list(await asyncio.gather(*(one(node) for node in clients)))
+
+    async def _dig(self, request: dict[str, Any], _: Tell) -> list[dict[str, Any]]:
+        kinds = (ServiceKind.AUTHORITATIVE_DNS, ServiceKind.RECURSIVE_DNS)
+        server = self._target(request, *kinds)
+
+        async def one(node: Node) -> dict[str, Any]:
+            answer = await asyncio.to_thread(
+                dig,
+                self._fabric.namespace(node.name),
+                server,
+                str(request["name"]),
+                str(request.get("type") or "A"),
+                transport="tcp" if request.get("tcp") else "udp",
+            )
+            return {"from": node.name.removeprefix("client."), **answer}
+
+        return list(await asyncio.gather(*(one(node) for node in self._vantage(request))))
+
+    async def _get(self, request: dict[str, Any], _: Tell) -> list[dict[str, Any]]:
+        url = request.get("url")
+        if not url:
+            address = self._target(request, ServiceKind.HTTP_CACHE)
+            host = f"[{address}]" if ":" in address else address
+            url = f"http://{host}/.well-known/anycast-trace"
+
+        async def one(node: Node) -> dict[str, Any]:
+            answer = await asyncio.to_thread(
+                get,
+                self._fabric.namespace(node.name),
+                str(url),
+                self._fabric.scratch(f"body-{node.name}"),
+            )
+            return {"from": node.name.removeprefix("client."), **answer}
+
+        return list(await asyncio.gather(*(one(node) for node in self._vantage(request))))
+
+    async def _routes(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
+        """Read every router's best route for a prefix: where it goes and by which AS path."""
+        return await self._fabric.best_routes(str(request["prefix"]))
+
+    # Changing.
+
+    async def _fail(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        site, how = self._site(request), How(request.get("how") or "withdraw")
+        async with self._turn:
+            if site in self._faults.broken:
+                raise InputError(
+                    f"site {site} is down already (--how {self._faults.broken[site].value}); "
+                    f"mend it first: ridgeline lab heal {site}"
+                )
+            return await measure(
+                self._fabric,
+                Measured(event="fail", site=site, how=how.value),
+                lambda: self._faults.fail(site, how),
+                notice_s=min(self._faults.notice_within_s(site, how), HANG_SHOWN_S)
+                if how is How.HANG
+                else self._faults.notice_within_s(site, how),
+                quiet_s=QUIET_S,
+                tell=tell,
+            )
+
+    async def _heal(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        site = self._site(request)
+        async with self._turn:
+            if self._state(site) == "announced":
+                raise InputError(f"site {site} is well: it announces and nothing is broken")
+            how = self._faults.broken.get(site)
+
+            async def mend() -> None:
+                await self._faults.heal(site)
+                await self._fabric.until_quiet(
+                    lambda _: None, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
+                )
+
+            return await measure(
+                self._fabric,
+                Measured(event="heal", site=site, how=how.value if how else "drain"),
+                mend,
+                notice_s=0.0,
+                quiet_s=QUIET_S,
+                tell=tell,
+            )
+
+    async def _drain(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        site = self._site(request)
+        async with self._turn:
+            if self._state(site) != "announced":
+                raise InputError(f"site {site} does not announce (it is {self._state(site)})")
+
+            async def drain() -> None:
+                await self._faults.start_drain(site)
+                await self._fabric.until_still(QUIET_S)
+                await self._faults.finish_drain(site)
+
+            return await measure(
+                self._fabric,
+                Measured(event="drain", site=site, how="drain"),
+                drain,
+                notice_s=0.0,
+                quiet_s=QUIET_S,
+                tell=tell,
+            )
+
+    async def _download(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
+        """Hold a TCP download open at a client and say how it ended."""
+        node = self._vantage({"from": [request["from"]]})[0]
+        return await self._fabric.download(
+            node.name,
+            str(request["url"]),
+            address=self._target(request, ServiceKind.HTTP_CACHE),
+            seconds=float(request.get("seconds") or 20),
+        )
+
+
+def _maybe(name: str, known: list[str]) -> str:
+    near = did_you_mean(name, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def supervise(plan: LabPlan, *, shuffle: int | None = None) -> Callable[[Path, Reporter], None]:
+    """Make the function that a lab's process runs."""
+
+    def run(directory: Path, reporter: Reporter) -> None:
+        supervisor = Supervisor(directory, plan, shuffle=shuffle)
+        asyncio.run(supervisor.run(reporter))
+
+    return run
