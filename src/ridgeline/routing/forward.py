@@ -1,0 +1,217 @@
+"""Where packets go: from every PoP, hop by hop, to a site, and how long that takes."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ridgeline.net.place import (
+    ACCESS_RTT_MS,
+    EARTH_RADIUS_KM,
+    FIBRE_KM_PER_MS,
+    PATH_STRETCH,
+)
+from ridgeline.routing.announce import Announcements
+from ridgeline.routing.policy import Policy, policy
+from ridgeline.routing.possible import Possible, possible
+from ridgeline.routing.routers import IntArray, Routers, routers
+from ridgeline.routing.settle import settle
+from ridgeline.routing.sweep import NOBODY, Choices, sweep
+from ridgeline.topology.internet import Internet
+
+NO_SITE: Final = -1
+LIKELY_SHARE: Final = 0.5  # more than this part of the equally good routes lead to one site
+
+
+class CertaintyCode(IntEnum):
+    """How sure a router's site is, as stored in arrays (see `catchment.model.Certainty`)."""
+
+    UNREACHED = 0
+    CERTAIN = 1
+    LIKELY = 2
+    POSSIBLE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Forwarding:
+    """The way of every PoP to a site; arrays of shape (n_pop,) unless told otherwise.
+
+    Attributes
+    ----------
+    site : int32 array
+        Index of the site that the PoP's packets reach; `NO_SITE` where the prefix is not heard.
+    next_hop : int32 array
+        The next PoP, of the same or another AS, or ``n_pop + site`` at the last; -1: none.
+    length : int32 array
+        AS path length of the route, prepends counted; 0 where not heard.
+    learned : int8 array
+        `Learned` value of the route.
+    rtt_ms : float64 array
+        Round trip over that way, access line included; NaN where a place is unknown.
+    certainty : int8 array
+        `CertaintyCode` value.
+    agreement : float32 array
+        Lower bound on the part of tie-breaks that lead to the same site.
+    possible : uint64 array, shape (n_words, n_pop)
+        Bit ``s % 64`` of word ``s // 64``: some tie-break leads to site s.
+    stable : bool
+        False where policies cannot all be satisfied and routing would never settle.
+    """
+
+    announcements: Announcements
+    net: Routers
+    rules: Policy
+    session: IntArray
+    site: IntArray
+    next_hop: IntArray
+    length: IntArray
+    learned: NDArray[np.int8]
+    rtt_ms: NDArray[np.float64]
+    certainty: NDArray[np.int8]
+    agreement: NDArray[np.float32]
+    possible: NDArray[np.uint64]
+    stable: bool
+
+    def possible_sites(self, pop: int) -> tuple[int, ...]:
+        """Sites that some tie-break leads this PoP to, rising."""
+        words = self.possible[:, pop]
+        n = self.announcements.n_sites
+        return tuple(s for s in range(n) if int(words[s // 64]) >> (s % 64) & 1)
+
+    def pop_path(self, pop: int) -> tuple[int, ...]:
+        """PoPs that a packet passes, this one first; empty where the prefix is not heard."""
+        path: list[int] = []
+        while 0 <= pop < self.net.n and self.session[pop] != NOBODY:
+            path.append(pop)
+            pop = int(self.next_hop[pop])
+        return tuple(path)
+
+    def as_path(self, pop: int) -> tuple[int, ...]:
+        """AS path of the PoP's route as BGP carries it: next AS first, origin last, prepends in.
+
+        The PoP's own AS is not part of it (RFC 4271, section 5.1.2).
+        """
+        path: list[int] = []
+        way = self.pop_path(pop)
+        if not way:
+            return ()
+        session = int(self.session[pop])
+        for here, there in pairwise(way):
+            a, b = int(self.net.pop_as[there]), int(self.net.pop_as[here])
+            if a != b:
+                orders = self.rules.towards.get((a, b))
+                obeyed = orders is not None and self.learned[there] == 1
+                extra = int(orders[session]) if orders is not None and obeyed else 0
+                path += [int(self.net.asn[a])] * (1 + extra)
+        return (*path, *self.announcements.as_path[session])
+
+
+def forward(internet: Internet, announcements: Announcements) -> Forwarding:
+    """Work out every PoP's site, path and round-trip time."""
+    net = routers(internet)
+    return forward_routers(net, announcements)
+
+
+def forward_routers(net: Routers, announcements: Announcements) -> Forwarding:
+    """`forward` for routers made before."""
+    check(net, announcements)
+    rules = policy(net.asn, announcements)
+    stable = True
+    if rules.lowered:
+        best, stable = settle(net, announcements, rules)
+    else:
+        best = sweep(net, announcements, rules)
+    options = possible(net, announcements, rules)
+    heard = best.session != NOBODY
+    site = np.full(net.n, NO_SITE, np.int32)
+    site[heard] = announcements.site[best.session[heard]]
+    return Forwarding(
+        announcements=announcements,
+        net=net,
+        rules=rules,
+        session=best.session,
+        site=site,
+        next_hop=best.next_hop,
+        length=best.length,
+        learned=best.learned,
+        rtt_ms=round_trips(net, announcements, best),
+        certainty=_certainty(best, options),
+        agreement=best.agreement,
+        possible=options.sites,
+        stable=stable,
+    )
+
+
+def check(net: Routers, said: Announcements) -> None:
+    """Refuse announcements that were made for another Internet, or by hand and wrongly.
+
+    Raises
+    ------
+    ValueError
+        An index is out of range or arrays differ in length.
+    """
+    n = said.n_sessions
+    columns = (said.pop, said.as_index, said.learned, said.rank, said.as_path, said.communities)
+    if any(len(column) != n for column in columns):
+        raise ValueError("the columns of the announcements differ in length")
+    if n and (said.pop.min() < 0 or said.pop.max() >= net.n):
+        raise ValueError(f"a session points outside the {net.n} PoPs")
+    if n and not np.array_equal(net.pop_as[said.pop], said.as_index):
+        raise ValueError("a session's AS is not the AS of its PoP")
+    if not all(said.as_path):
+        raise ValueError("a session announces an empty AS path")
+
+
+def _certainty(best: Choices, options: Possible) -> NDArray[np.int8]:
+    words = options.sites
+    some = words != 0
+    one = (np.sum(some, axis=0) == 1) & np.all(words & (words - some) == 0, axis=0)
+    codes = np.where(best.agreement > LIKELY_SHARE, CertaintyCode.LIKELY, CertaintyCode.POSSIBLE)
+    codes[one & options.sure] = CertaintyCode.CERTAIN
+    codes[best.session == NOBODY] = CertaintyCode.UNREACHED
+    return codes.astype(np.int8)
+
+
+def round_trips(net: Routers, said: Announcements, best: Choices) -> NDArray[np.float64]:
+    """Round-trip time of every router's way: great circles between its stations, and the access line.
+
+    A station that is nowhere is passed over; from a router that is nowhere nothing is known.
+    """
+    n = net.n
+    next_hop = np.concatenate([best.next_hop, np.arange(n, n + said.n_sites, dtype=np.int32)])
+    next_hop[:n][best.session == NOBODY] = np.flatnonzero(best.session == NOBODY)
+    lat = np.concatenate([net.lat, said.site_lat])
+    lon = np.concatenate([net.lon, said.site_lon])
+    # A way that passes nowhere goes on from the next station that is somewhere.
+    after = next_hop.copy()
+    while True:
+        lost = np.isnan(lat[after]) & (after != next_hop[after])
+        if not lost.any():
+            break
+        after[lost] = next_hop[after[lost]]
+    km = _km(lat, lon, lat[after], lon[after])
+    km[n:] = np.where(np.isnan(said.site_lat), np.nan, 0.0)
+    # Each round doubles how far ahead every router has looked.
+    while np.any(after != after[after]):
+        km += km[after]
+        after = after[after]
+    rtt = ACCESS_RTT_MS + 2 * PATH_STRETCH / FIBRE_KM_PER_MS * km[:n]
+    rtt[best.session == NOBODY] = np.nan
+    return rtt
+
+
+def _km(
+    lat1: NDArray[np.float64],
+    lon1: NDArray[np.float64],
+    lat2: NDArray[np.float64],
+    lon2: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Great-circle distances, element by element."""
+    p1, p2 = np.radians(lat1), np.radians(lat2)
+    h = np.sin((p2 - p1) / 2) ** 2
+    h += np.cos(p1) * np.cos(p2) * np.sin(np.radians(lon2 - lon1) / 2) ** 2
+    km: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(1.0, np.sqrt(h)))
+    return km

@@ -1,0 +1,284 @@
+"""Routing for all routers at once, shortest paths first, with numpy alone.
+
+Gao-Rexford preferences make the order known in advance: customer routes climb from provider to
+provider, peer routes take one step across, provider routes descend; within each, paths grow one AS
+at a time. So an AS that hears something at a length has its best class and length for good, all its
+routers settle at once, and no router is ever asked twice. Routes of drained sites (local
+preference 0 everywhere) come last, and there only length counts.
+
+Lowered local preferences break that order; `settle` takes those.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ridgeline.routing.announce import Announcements
+from ridgeline.routing.learned import Learned
+from ridgeline.routing.policy import DO_NOT_ANNOUNCE, Policy
+from ridgeline.routing.routers import IntArray, Routers, Rows
+
+BoolArray = NDArray[np.bool_]
+
+NOBODY: Final = -1
+_LAST: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choices:
+    """The best route of every router; arrays of shape (n,).
+
+    Attributes
+    ----------
+    session : int32 array
+        Session that the route began with; `NOBODY` where the prefix is not heard.
+    next_hop : int32 array
+        Neighbouring router, or ``n + site`` for a site's; `NOBODY` where not heard.
+    length : int32 array
+        AS path length, prepends counted; 0 where not heard.
+    learned : int8 array
+        `Learned` value.
+    agreement : float32 array
+        Part of the equally good routes, each tie weighed evenly, that surely lead to the same site.
+    """
+
+    session: IntArray
+    next_hop: IntArray
+    length: IntArray
+    learned: NDArray[np.int8]
+    agreement: NDArray[np.float32]
+
+    @classmethod
+    def none(cls, n: int) -> "Choices":
+        """Return what holds before anything is heard."""
+        return cls(
+            np.full(n, NOBODY, np.int32),
+            np.full(n, NOBODY, np.int32),
+            np.zeros(n, np.int32),
+            np.zeros(n, np.int8),
+            np.zeros(n, np.float32),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offers:
+    """Routes on their way, all of one length: arrays of shape (m,)."""
+
+    to: IntArray
+    by: IntArray
+    rank: NDArray[np.int64]
+    session: IntArray
+    learned: NDArray[np.int8]
+
+    def only(self, keep: NDArray[np.bool_]) -> "Offers":
+        """Return some of them."""
+        if keep.all():
+            return self
+        return Offers(
+            self.to[keep], self.by[keep], self.rank[keep], self.session[keep], self.learned[keep]
+        )
+
+
+def join(offers: list[Offers]) -> Offers:
+    """Put offers one after another."""
+    if len(offers) == 1:
+        return offers[0]
+    return Offers(
+        np.concatenate([o.to for o in offers]),
+        np.concatenate([o.by for o in offers]),
+        np.concatenate([o.rank for o in offers]),
+        np.concatenate([o.session for o in offers]),
+        np.concatenate([o.learned for o in offers]),
+    )
+
+
+def sweep(net: Routers, said: Announcements, rules: Policy) -> Choices:
+    """Give every router its best route; no AS may lower a local preference (`rules.lowered`)."""
+    run = _Sweep(net, said, rules)
+    run.layer(~rules.drained, flat=False)
+    if np.any(rules.drained):
+        run.layer(rules.drained, flat=True)
+    return run.best
+
+
+class _Sweep:
+    """The state of one run: what is settled so far."""
+
+    def __init__(self, net: Routers, said: Announcements, rules: Policy) -> None:
+        self.net, self.said, self.rules = net, said, rules
+        self.best = Choices.none(net.n)
+        self.done = np.zeros(net.n_as, np.bool_)
+        """Per AS: every router has its route."""
+        self._lowest = np.full(net.n, _LAST, np.int64)  # scratch, always left as it is here
+        self._ties = np.zeros(net.n, np.float64)
+        self._agree = np.zeros(net.n, np.float64)
+        self._has_siblings = np.diff(net.first) > 1
+        self._members = Rows(ptr=net.first, idx=np.arange(net.n, dtype=np.int32))
+
+    def layer(self, sessions: BoolArray, *, flat: bool) -> None:
+        """Spread these sessions' routes; flat: with local preference 0 everywhere."""
+        up = (Learned.CUSTOMER, self.net.providers)
+        across = (Learned.PEER, self.net.peers)
+        down = (Learned.PROVIDER, self.net.customers)
+        if flat:
+            self._phase(self._seeds(sessions), {}, [up, across, down])
+            return
+        role = self.said.learned
+        climbed = self._phase(self._seeds(sessions & (role == Learned.CUSTOMER)), {}, [up])
+        peers = self._seeds(sessions & (role == Learned.PEER))
+        crossed = self._phase(peers, climbed, [across], onwards=False)
+        heard = {
+            length: np.concatenate(
+                [found[length] for found in (climbed, crossed) if length in found]
+            )
+            for length in climbed.keys() | crossed.keys()
+        }
+        self._phase(self._seeds(sessions & (role == Learned.PROVIDER)), heard, [down])
+
+    def _seeds(self, sessions: BoolArray) -> dict[int, list[Offers]]:
+        """Tell what the sites themselves tell, by AS path length."""
+        said, length = self.said, self.said.length()
+        allowed = sessions.copy()
+        for a, refused in self.rules.refused.items():
+            allowed &= ~((said.as_index == a) & refused)
+        seeds: dict[int, list[Offers]] = {}
+        for arrival in np.unique(length[allowed]):
+            which = np.flatnonzero(allowed & (length == arrival)).astype(np.int32)
+            seeds[int(arrival)] = [
+                Offers(
+                    said.pop[which],
+                    self.net.n + said.site[which],
+                    said.rank[which],
+                    which,
+                    said.learned[which],
+                )
+            ]
+        return seeds
+
+    def _phase(
+        self,
+        arriving: dict[int, list[Offers]],
+        tellers: Mapping[int, IntArray],
+        ways: list[tuple[Learned, Rows]],
+        *,
+        onwards: bool = True,
+    ) -> dict[int, IntArray]:
+        """Settle what arrives, by rising length; let who settles tell its neighbours that way.
+
+        `tellers` settled earlier, by length, and start telling now. Returns who settles here.
+        """
+        tellers = dict(tellers)
+        settled: dict[int, IntArray] = {}
+        while arriving or tellers:
+            length = min(*arriving, *tellers, _LAST, _LAST)
+            telling = [tellers.pop(length)] if length in tellers else []
+            if length in arriving:
+                settled[length] = self._settle(join(arriving.pop(length)), length)
+                if onwards:
+                    telling.append(settled[length])
+            for told in telling:
+                for extra, offers in self._tell(told, ways):
+                    arriving.setdefault(length + 1 + extra, []).append(offers)
+        return settled
+
+    def _tell(
+        self, tellers: IntArray, ways: list[tuple[Learned, Rows]]
+    ) -> Iterator[tuple[int, Offers]]:
+        """Tell what these routers tell, with the extra prepends that it carries."""
+        best, pop_as = self.best, self.net.pop_as
+        if np.any(self.rules.kept):
+            tellers = tellers[~self.rules.kept[best.session[tellers]]]
+        for learned, rows in ways:
+            allowed = tellers
+            if learned is not Learned.PROVIDER:
+                allowed = tellers[best.learned[tellers] == Learned.CUSTOMER]
+            by, to = rows.expand(allowed)
+            wanted = ~self.done[pop_as[to]]
+            by, to = by[wanted], to[wanted]
+            session = best.session[by]
+            offers = Offers(
+                to, by, by.astype(np.int64), session, np.full(to.size, learned, np.int8)
+            )
+            yield from self._obey(offers)
+
+    def _obey(self, offers: Offers) -> Iterator[tuple[int, Offers]]:
+        """Carry out what communities and loops demand of routes on their way."""
+        if not offers.to.size:
+            return
+        to_as, by_as = self.net.pop_as[offers.to], self.net.pop_as[offers.by]
+        extra = np.zeros(offers.to.size, np.int8)
+        for a, refused in self.rules.refused.items():
+            extra[(to_as == a) & refused[offers.session]] = DO_NOT_ANNOUNCE
+        for (a, x), orders in self.rules.towards.items():
+            here = (by_as == a) & (to_as == x)
+            here &= self.best.learned[offers.by] == Learned.CUSTOMER
+            here &= extra != DO_NOT_ANNOUNCE
+            extra[here] = orders[offers.session[here]]
+        if not np.any(extra):
+            yield 0, offers
+            return
+        for prepends in np.unique(extra[extra != DO_NOT_ANNOUNCE]):
+            yield int(prepends), offers.only(extra == prepends)
+
+    def _settle(self, offers: Offers, length: int) -> IntArray:
+        """Decide at every router that still can; return those that have a route now."""
+        net, best = self.net, self.best
+        open_ = ~self.done[net.pop_as[offers.to]] & (best.session[offers.to] == NOBODY)
+        offers = offers.only(open_)
+        if not offers.to.size:
+            return offers.to
+        # Lowest neighbour router id (RFC 4271, section 9.1.2.2 f).
+        np.minimum.at(self._lowest, offers.to, offers.rank)
+        chosen = offers.only(offers.rank == self._lowest[offers.to])
+        self._lowest[offers.to] = _LAST
+        best.session[chosen.to] = chosen.session
+        best.next_hop[chosen.to] = chosen.by
+        best.learned[chosen.to] = chosen.learned
+        best.length[chosen.to] = length
+        self._weigh_ties(offers, chosen.to)
+        # Who may not speak of its route (NO_ADVERTISE) keeps it for itself.
+        speakers = np.sort(chosen.to[~self.rules.silent[chosen.session]])
+        self.done[net.pop_as[speakers]] = True
+        speakers = speakers[self._has_siblings[net.pop_as[speakers]]]
+        return np.concatenate([chosen.to, self._follow(speakers)]) if speakers.size else chosen.to
+
+    def _weigh_ties(self, offers: Offers, settled: IntArray) -> None:
+        site, best = self.said.site, self.best
+        from_router = offers.by < self.net.n
+        sure = np.ones(offers.to.size)
+        sure[from_router] = best.agreement[offers.by[from_router]]
+        sure[site[offers.session] != site[best.session[offers.to]]] = 0
+        np.add.at(self._ties, offers.to, 1.0)
+        np.add.at(self._agree, offers.to, sure)
+        best.agreement[settled] = self._agree[settled] / self._ties[settled]
+        self._ties[settled] = self._agree[settled] = 0
+
+    def _follow(self, speakers: IntArray) -> IntArray:
+        """Send the other routers of these ASes to the nearest speaker of their own (hot potato)."""
+        net, best, site = self.net, self.best, self.said.site
+        speaker_as = net.pop_as[speakers]
+        _, members = self._members.expand(np.unique(speaker_as))
+        others: IntArray = members[best.session[members] == NOBODY]
+        if not others.size:
+            return others
+        low = np.searchsorted(speaker_as, net.pop_as[others], side="left")
+        size = np.searchsorted(speaker_as, net.pop_as[others], side="right") - low
+        start = np.cumsum(size) - size
+        here = np.repeat(others, size)
+        there = speakers[np.repeat(low - start, size) + np.arange(here.size)]
+        cost = net.igp_cost(here, there)
+        # Lowest cost, then lowest router id: both in one number.
+        least = np.minimum.reduceat((cost.astype(np.int64) << 32) | there, start)
+        chosen = (least & 0xFFFFFFFF).astype(np.int32)
+        tied = cost == np.repeat(least >> 32, size)
+        same = site[best.session[there]] == np.repeat(site[best.session[chosen]], size)
+        agree = np.add.reduceat(np.where(tied & same, best.agreement[there], 0), start)
+        best.agreement[others] = agree / np.add.reduceat(tied, start, dtype=np.int64)
+        best.session[others] = best.session[chosen]
+        best.next_hop[others] = chosen
+        best.learned[others] = best.learned[chosen]
+        best.length[others] = best.length[chosen]
+        return others
