@@ -9,6 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ridgeline.app.cache import digest_of, fetch, file_origin, keep
 from ridgeline.errors import InputError
 from ridgeline.topology.as_rel import read_as_rel
@@ -16,6 +18,7 @@ from ridgeline.topology.compiled import NotCompiledError, read_compiled
 from ridgeline.topology.demo import demo
 from ridgeline.topology.graph import AsGraph, as_graph
 from ridgeline.topology.internet import Internet
+from ridgeline.topology.summary import Profile, Summary, profile, summarise
 
 _BUILTINS: Final = ("builtin:demo", "builtin:world")
 _ZIP_MAGIC: Final = b"PK\x03\x04"
@@ -49,6 +52,34 @@ def load_internet_and_graph(source: str, *, deep: bool = False) -> tuple[Interne
         close = get_close_matches(source, _BUILTINS, 1) or _BUILTINS
         raise InputError(f"{source!r} is no built-in Internet: there is {' and '.join(close)}")
     return _load_file(source, deep=deep)
+
+
+def describe_internet(source: str) -> Summary:
+    """Return what an Internet looks like from afar.
+
+    Raises
+    ------
+    InputError
+        There is no such source, or the file is wrong.
+    """
+    return summarise(*load_internet_and_graph(source, deep=True))
+
+
+def describe_as(source: str, asn: int) -> Profile:
+    """Return what one AS of an Internet looks like.
+
+    Raises
+    ------
+    InputError
+        There is no such source, or no such AS in it.
+    """
+    net, graph = load_internet_and_graph(source)
+    index = net.index_of(asn)
+    if index is None:
+        nearest = net.asn[np.argsort(np.abs(net.asn.astype(np.int64) - asn), kind="stable")[:3]]
+        near = ", ".join(f"AS{n}" for n in sorted(nearest.tolist()))
+        raise InputError(f"{source}: there is no AS{asn}; the nearest numbers are {near}")
+    return profile(net, graph, index)
 
 
 def _load_file(source: str, *, deep: bool) -> tuple[Internet, AsGraph]:
