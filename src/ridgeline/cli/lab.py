@@ -26,12 +26,12 @@ def command() -> None:
     """
 
 
-def ask(name: str, verb: str, title: str = "", **arguments: object) -> Any:
+def ask(lab: str, verb: str, /, **arguments: object) -> Any:
     """Ask a running lab, showing progress while it works."""
     from ridgeline.lab.control import LabClient
 
-    with progress(title or f"lab {verb}") as tell:
-        return LabClient(name).ask(verb, progress=tell, **arguments)
+    with progress(f"lab {verb}") as tell:
+        return LabClient(lab).ask(verb, tell, **arguments)
 
 
 def show_json(document: object) -> None:
@@ -62,9 +62,9 @@ def up(spec: str, *, internet: str, clients: int, name: str, as_json: bool) -> N
     click.echo(
         f"lab {name} is up after {summary['ready_s']} s: {summary['ases']} networks, "
         f"{summary['routers']} routers, {summary['links']} links ({summary['delay']}), "
-        f"{len(summary['sites'])} sites, {summary['clients']} clients\n"
+        f"{summary['n_sites']} sites, {summary['n_clients']} clients\n"
         f"next: ridgeline lab status{also}; ridgeline lab trace --from "
-        f"CITY,CITY{also}; ridgeline lab fail {summary['sites'][0]}{also}; "
+        f"CITY,CITY{also}; ridgeline lab fail SITE{also}; "
         f"ridgeline lab down{also}"
     )
 

@@ -10,10 +10,10 @@ import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -94,7 +94,9 @@ class LabClient:
         self.name = name
         self._directory = lab_directory(name)
 
-    def ask(self, verb: str, *, progress: Progress | None = None, **arguments: object) -> Any:
+    def ask(
+        self, verb: str, progress: Progress | None = None, /, **arguments: object
+    ) -> Any:
         """Ask the lab to do something and wait for its answer.
 
         Raises
@@ -190,28 +192,33 @@ def take_down(name: str, *, patience_s: float = 10.0) -> None:
             f"no lab named {name!r} is up; nothing to take down",
             hint="ridgeline lab list shows what runs",
         )
-    with contextlib.suppress(MachineError):  # the signal below does not ask
-        LabClient(name).ask("down")
-    if not _wait_for_end(directory, patience_s / 2):
-        end_by_signal(directory)
-        if not _wait_for_end(directory, patience_s / 2):
-            raise MachineError(f"the processes of lab {name!r} do not end")
+    first = first_process(directory)
+    if first is None:
+        raise MachineError(f"lab {name!r} runs, but {directory / 'pid'} does not say as what")
+    try:
+        with contextlib.suppress(MachineError):  # the signal below does not ask
+            LabClient(name).ask("down")
+        if not _ends_within(first, patience_s / 2):
+            signal.pidfd_send_signal(first, signal.SIGKILL)
+            if not _ends_within(first, patience_s / 2):
+                raise MachineError(f"the processes of lab {name!r} do not end")
+    finally:
+        os.close(first)
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def end_by_signal(directory: Path) -> None:
-    """Kill the lab's first process: the kernel then ends all others of its PID namespace."""
+def first_process(directory: Path) -> int | None:
+    """Open a pidfd of a lab's first process; None where there is none.
+
+    It is the last of the lab's processes to go: the kernel ends all others of its PID namespace
+    before (pid_namespaces(7)).
+    """
     try:
-        pid = int((directory / "pid").read_text())
-        os.kill(pid, signal.SIGKILL)
+        return os.pidfd_open(int((directory / "pid").read_text()))
     except (OSError, ValueError):
-        return
+        return None
 
 
-def _wait_for_end(directory: Path, patience_s: float) -> bool:
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline:
-        if not is_running(directory):
-            return True
-        time.sleep(0.02)
-    return False
+def _ends_within(pidfd: int, patience_s: float) -> bool:
+    readable, _, _ = select.select([pidfd], [], [], patience_s)
+    return bool(readable)

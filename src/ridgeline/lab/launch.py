@@ -16,7 +16,9 @@ whose other end the command holds tells the supervisor that nobody waits any mor
 import contextlib
 import json
 import os
+import select
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -29,7 +31,7 @@ from ridgeline.errors import MachineError, RidgelineError
 from ridgeline.lab.control import (
     Progress,
     describe_error,
-    end_by_signal,
+    first_process,
     lab_directory,
     rebuild_error,
     try_lock,
@@ -159,11 +161,13 @@ def _follow(reading: int, progress: Progress) -> object:
 
 
 def _end_half_built(directory: Path) -> None:
-    while (lock := try_lock(directory)) is None:
-        end_by_signal(directory)
-        time.sleep(0.01)
+    first = first_process(directory)
+    if first is not None:
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(first, signal.SIGKILL)
+        select.select([first], [], [])
+        os.close(first)
     shutil.rmtree(directory, ignore_errors=True)
-    os.close(lock)
 
 
 def _become_lab(directory: Path, supervise: Supervise, reporter: Reporter) -> NoReturn:

@@ -94,8 +94,8 @@ class Supervisor:
             "routers": sum(1 for node in plan.nodes if node.runs_bird),
             "ases": plan.n_ases,
             "links": len(plan.links),
-            "clients": len(plan.clients),
-            "sites": [node.site for node in plan.of_kind(NodeKind.EDGE)],
+            "n_clients": len(plan.clients),
+            "n_sites": sum(1 for _ in plan.of_kind(NodeKind.EDGE)),
             "delay": self._fabric.delay_kind,
             "ready_s": round(self._ready_after, 2),
         }
@@ -280,6 +280,7 @@ class Supervisor:
             "daemons_lost": self._fabric.lost_daemons(),
             **self._summary(),
             "up_s": round(time.monotonic() - self._started, 1),
+            "routing_quiet_s": round(time.monotonic() - self._fabric.last_change, 1),
             **(
                 {"nodes": [[n.name, n.kind.value, n.place.city] for n in self._plan.nodes]}
                 if request.get("nodes")

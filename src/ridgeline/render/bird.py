@@ -203,7 +203,9 @@ def _lines(router: BirdRouter) -> Iterator[str]:
     yield from _kernel(router)
     if any(session.bfd for session in router.ebgp):
         yield "protocol bfd { }"
-    yield from _statics("own", router.networks)
+    # Marked as a customer's, so that the other routers of our network export it as our own.
+    own = "import filter { bgp_large_community.add((MYAS,100,1)); accept; };"
+    yield from _statics("own", router.networks, own)
     if router.originates:
         yield from _origin(router)
     yield from _interior(router)
@@ -241,13 +243,12 @@ protocol kernel kernel{version} {{ scan time 600; ipv{version} {{ import none; e
 }}; }}; }}"""
 
 
-def _statics(name: str, prefixes: Iterable[Prefix], options: str = "") -> Iterator[str]:
+def _statics(name: str, prefixes: Iterable[Prefix], options: str) -> Iterator[str]:
     prefixes = tuple(prefixes)
     for version in (4, 6):
         routes = " ".join(f"route {p} blackhole;" for p in prefixes if p.version == version)
         if routes:
-            channel = f"ipv{version} {{ {options} }}" if options else f"ipv{version}"
-            yield f"protocol static {name}{version} {{ {channel}; {routes} }}"
+            yield f"protocol static {name}{version} {{ ipv{version} {{ {options} }}; {routes} }}"
 
 
 def _origin(router: BirdRouter) -> Iterator[str]:
