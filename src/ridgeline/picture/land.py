@@ -34,6 +34,15 @@ def outline(layer: Layer) -> str:
     return "".join(_path(line, close) for line in _world()[layer])
 
 
+@lru_cache(maxsize=1)
+def sheet_edge() -> str:
+    """SVG path data of the sheet itself, the whole globe flattened, in the units of `outline`."""
+    right = [project_east(lat, 180.0) for lat in range(-90, 91, 5)]
+    left = [(-x, y) for x, y in reversed(right)]
+    corners = [(round(x * _PER_UNIT), -round(y * _PER_UNIT)) for x, y in (*right, *left)]
+    return f"M{'L'.join(f'{x} {y}' for x, y in corners)}z"
+
+
 def _path(line: list[int], close: str) -> str:
     corners = list(_corners(line))
     (x, y), rest = corners[0], corners[1:]

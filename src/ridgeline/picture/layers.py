@@ -7,7 +7,7 @@ from math import cos, hypot, pi, sin, sqrt
 from typing import Final, TypeAlias
 
 from ridgeline.picture.labels import Box, Placer, text_width
-from ridgeline.picture.land import Layer, outline
+from ridgeline.picture.land import Layer, outline, sheet_edge
 from ridgeline.picture.marks import ClientMark, SiteMark
 from ridgeline.picture.markup import esc, milliseconds, num, percent
 from ridgeline.picture.palette import SiteColour
@@ -66,7 +66,8 @@ def draw_ground(view: View, *, shared: bool) -> str:
     else:
         paths = "".join(f'<path class="{name}" d="{outline(name)}"/>' for name in layers)
     hair = num(0.8 / view.outline_scale)
-    return f'<g transform="{view.transform}" stroke-width="{hair}">{paths}</g>'
+    edge = f'<path class="sheet" d="{sheet_edge()}"/>'
+    return f'<g transform="{view.transform}" stroke-width="{hair}">{edge}{paths}</g>'
 
 
 def draw_arcs(drawing: Drawing, arcs: Sequence[Arc], spots: Sequence[Spot]) -> str:

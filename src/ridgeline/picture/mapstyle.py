@@ -11,29 +11,30 @@ FONTS: Final = '-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"Liberati
 _RULES: Final = """
 ID{font-family:FONTS}
 ID .sea{fill:var(--sea)}
+ID .sheet{fill:var(--sheet)}
 ID .land,ID .antarctica{fill:var(--land)}
 ID .borders{fill:none;stroke:var(--border)}
 ID .sx{fill:var(--soft);stroke:var(--soft)}
 SITES
 ID .t{font-size:20px;font-weight:600;fill:var(--ink)}
 ID .u{font-size:13px;fill:var(--soft)}
-ID .n,ID .c{fill:var(--ink);stroke:var(--sea);stroke-width:3.4px;stroke-linejoin:round;paint-order:stroke}
+ID .n,ID .c{fill:var(--ink);stroke:var(--sheet);stroke-width:3.4px;stroke-linejoin:round;paint-order:stroke}
 ID .c{fill:var(--soft)}
 ID .c.moved{fill:var(--ink)}
 ID .b{font-weight:700}
 ID .leader{fill:none;stroke:var(--soft);stroke-width:.8}
 ID .arcs path{fill:none;stroke-width:1.5;stroke-linecap:round;opacity:.6}
 ID .arcs.quiet .arc{stroke-width:1;opacity:.28}
-ID .arcs .now{stroke-width:2.2;opacity:.95}
+ID .arcs .now,ID .arcs.quiet .now{stroke-width:2.2;opacity:.95}
 ID .arcs .was{stroke-width:1.2;stroke-dasharray:1.5 4;opacity:.8}
 ID .dots{stroke:none}
 ID .dots .pale{fill-opacity:.5}
-ID .dots .none{fill:var(--sea);stroke:var(--bad);stroke-width:1.8}
+ID .dots .none{fill:var(--sheet);stroke:var(--bad);stroke-width:1.8}
 ID .ring{fill:none;stroke:var(--ink);stroke-width:1}
-ID .site.announced{stroke:var(--sea);stroke-width:1.6}
-ID .site.drained,ID .site.planned{fill:var(--sea);stroke-width:2}
+ID .site.announced{stroke:var(--sheet);stroke-width:1.6}
+ID .site.drained,ID .site.planned{fill:var(--sheet);stroke-width:2}
 ID .site.planned{stroke-dasharray:2 2}
-ID .site.down{fill:var(--sea);stroke:var(--soft);stroke-width:2}
+ID .site.down{fill:var(--sheet);stroke:var(--soft);stroke-width:2}
 ID .core{fill:var(--ink);stroke:none}
 ID .lt,ID .ls{stroke:none;fill:var(--ink);font-size:13px}
 ID .ls{fill:var(--soft);font-size:12px}

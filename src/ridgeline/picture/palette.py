@@ -53,9 +53,10 @@ def _hex(hue: float, lightness: float, saturation: float) -> str:
 
 # Neutral tones: name -> (light, dark). The page and the map draw from the same list.
 TONES: Final[dict[str, tuple[str, str]]] = {
-    "sea": ("#f6f7f5", "#161a1e"),
-    "land": ("#dde2de", "#2b333b"),
-    "border": ("#f6f7f5", "#161a1e"),
+    "sea": ("#f7f8f7", "#14181b"),
+    "sheet": ("#eef2f3", "#1a2026"),
+    "land": ("#d9dfdb", "#2e373f"),
+    "border": ("#eef2f3", "#1a2026"),
     "ink": ("#1b2126", "#e8ebee"),
     "soft": ("#59636b", "#a3adb6"),
     "rule": ("#d5dad6", "#353d45"),

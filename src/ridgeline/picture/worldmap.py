@@ -46,7 +46,7 @@ def render_world(
     subtitle: str = "",
     width: int = 1200,
     ident: str = "map",
-    shared_land: bool = False,
+    embedded: bool = False,
     legend: bool = True,
 ) -> str:
     """Draw a map of the world, or of the part of it in which all marks lie.
@@ -56,13 +56,13 @@ def render_world(
     clients, sites
         In any number; a site that a client names but `sites` lacks is drawn grey.
     title, subtitle
-        Shown above the map; an empty title leaves the heading out.
+        Shown above the map; the title is also its name for those who do not see it.
     width
         Width in user units. Type keeps its size, so a narrow map has relatively larger type.
     ident
         Id of the ``<svg>``, letters, digits and hyphens; maps in one page need different ones.
-    shared_land
-        Refer to the outlines of `land_defs`, elsewhere in the page, instead of repeating them.
+    embedded
+        For a page that has the heading itself and `land_defs` in its body: draw neither again.
     legend
         Draw the table of sites and shares underneath.
 
@@ -92,7 +92,7 @@ def render_world(
         colours=[site_colour(number) for number in range(len(sites))],
     )
     spots = spread_dots(drawing)
-    head, top = _heading(title, subtitle, small=drawing.small)
+    head, top = ("", 0.0) if embedded else _heading(title, subtitle, small=drawing.small)
     foot, below = "", 0.0
     if legend:
         foot, below = draw_legend(
@@ -112,7 +112,7 @@ def render_world(
         f'<rect class="sea" width="{width}" height="{height}"/>{head}\n'
         f'<clipPath id="{ident}-clip"><rect width="{width}" height="{num(view.height)}"/></clipPath>'
         f'<g transform="translate(0 {num(top)})" clip-path="url(#{ident}-clip)">'
-        f"{draw_ground(view, shared=shared_land)}\n"
+        f"{draw_ground(view, shared=embedded)}\n"
         f"{draw_arcs(drawing, arcs, spots)}\n"
         f"{draw_dots(drawing, spots)}{draw_sites(drawing)}{draw_labels(drawing, spots)}</g>\n"
         f"{foot}</svg>\n"
@@ -120,7 +120,7 @@ def render_world(
 
 
 def land_defs() -> str:
-    """Outlines for maps drawn with ``shared_land``: once in a page, in its body."""
+    """Outlines for maps drawn ``embedded``: once in a page, in its body."""
     return (
         '<svg width="0" height="0" aria-hidden="true" style="position:absolute"><defs>'
         f'<path id="rl-land" d="{outline("land")}"/>'
