@@ -1,8 +1,8 @@
 """Where packets go: from every PoP, hop by hop, to a site, and how long that takes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from ridgeline.net.place import (
     PATH_STRETCH,
 )
 from ridgeline.routing.announce import Announcements
+from ridgeline.routing.learned import Learned
 from ridgeline.routing.policy import Policy, policy
 from ridgeline.routing.possible import Possible, possible
 from ridgeline.routing.routers import IntArray, Routers, routers
@@ -92,21 +93,50 @@ class Forwarding:
     def as_path(self, pop: int) -> tuple[int, ...]:
         """AS path of the PoP's route as BGP carries it: next AS first, origin last, prepends in.
 
-        The PoP's own AS is not part of it (RFC 4271, section 5.1.2).
+        The PoP's own AS is not part of it (RFC 4271, section 5.1.2); empty where not heard.
         """
-        path: list[int] = []
-        way = self.pop_path(pop)
-        if not way:
-            return ()
-        session = int(self.session[pop])
-        for here, there in pairwise(way):
-            a, b = int(self.net.pop_as[there]), int(self.net.pop_as[here])
-            if a != b:
-                orders = self.rules.towards.get((a, b))
-                obeyed = orders is not None and self.learned[there] == 1
-                extra = int(orders[session]) if orders is not None and obeyed else 0
-                path += [int(self.net.asn[a])] * (1 + extra)
-        return (*path, *self.announcements.as_path[session])
+        return self.as_paths([pop])[0]
+
+    def as_paths(self, pops: Iterable[int]) -> tuple[tuple[int, ...], ...]:
+        """AS paths of many PoPs."""
+        known: dict[int, tuple[int, ...]] = {}
+        next_hop, session, n = self.next_hop.tolist(), self.session.tolist(), self.net.n
+        pop_as, asn = self.net.pop_as.tolist(), self.net.asn.tolist()
+        paths = []
+        for pop in pops:
+            here = int(pop)
+            way = []
+            while here not in known:
+                way.append(here)
+                if session[here] == NOBODY or next_hop[here] >= n:
+                    path = (
+                        () if session[here] == NOBODY else self.announcements.as_path[session[here]]
+                    )
+                    known[here] = path
+                else:
+                    here = next_hop[here]
+            for here in reversed(way):
+                there = next_hop[here]
+                if session[here] != NOBODY and there < n:
+                    a = pop_as[there]
+                    inside = a == pop_as[here]
+                    known[here] = (
+                        known[there]
+                        if inside
+                        else (
+                            *(asn[a],) * self._copies(there, a, pop_as[here], session[here]),
+                            *known[there],
+                        )
+                    )
+            paths.append(known[int(pop)])
+        return tuple(paths)
+
+    def _copies(self, router: int, a: int, b: int, session: int) -> int:
+        """How often AS a stands in the path that its router tells AS b."""
+        orders = self.rules.towards.get((a, b))
+        if orders is None or self.learned[router] != Learned.CUSTOMER:
+            return 1
+        return 1 + int(orders[session])
 
 
 def forward(internet: Internet, announcements: Announcements) -> Forwarding:
