@@ -102,6 +102,21 @@ def unshare(flags: int) -> None:
         raise _failed(f"make a namespace (unshare {flags:#x})")
 
 
+def become_root() -> None:
+    """Make the calling process root in a user namespace of its own, unless it is root already.
+
+    It gets a network and a mount namespace too. The kernel allows it only to a process that has
+    one thread (user_namespaces(7)).
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        return
+    unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+
+
 def mount(
     source: str | None,
     target: str | Path,
