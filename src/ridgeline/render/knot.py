@@ -81,7 +81,7 @@ def render_knot(site: KnotSite) -> str:
         "  - target: stderr",
         "    any: info",
         "database:",
-        f"    storage: {quote_path(site.directory + '/db', 'directory')}",
+        f"    storage: {directory}",
         "    journal-db-max-size: 1M",
         "    kasp-db-max-size: 5M",
         "    timer-db-max-size: 1M",

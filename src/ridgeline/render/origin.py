@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from ridgeline.render.nginx import NOT_IN_PATHS, http_lines, process_lines, socket_lines
-from ridgeline.render.quote import quote_path
+from ridgeline.render._nginx import http_lines, nginx_path, process_lines, socket_lines
 from ridgeline.spec.model import Address
 
 BIG_FILE: Final = "big"
@@ -50,12 +49,12 @@ def render_origin(
             _TYPES,
             "    server {",
             *socket_lines(listen, port),
-            f"        root {quote_path(www, 'www', refuse=NOT_IN_PATHS)};",
+            f"        root {nginx_path(www, 'www')};",
             "        index index.html;",
             "        absolute_redirect off;  # the client knows the edge, not us",
             f'        add_header Cache-Control "{keep}";',
             "        location = /big {",
-            f"            alias {quote_path(f'{directory}/{BIG_FILE}', 'directory', refuse=NOT_IN_PATHS)};",
+            f"            alias {nginx_path(f'{directory}/{BIG_FILE}', 'directory')};",
             "            default_type application/octet-stream;",
             "        }",
             "    }",
