@@ -94,9 +94,7 @@ class LabClient:
         self.name = name
         self._directory = lab_directory(name)
 
-    def ask(
-        self, verb: str, progress: Progress | None = None, /, **arguments: object
-    ) -> Any:
+    def ask(self, verb: str, progress: Progress | None = None, /, **arguments: object) -> Any:
         """Ask the lab to do something and wait for its answer.
 
         Raises

@@ -27,7 +27,8 @@ from ridgeline.lab.ready import routers_to_await, until_quiet
 from ridgeline.lab.services import anycast_addresses, prepare
 from ridgeline.lab.zones import read_zones
 from ridgeline.render.bird import render_bird
-explain = lambda a,b: None
+
+explain = lambda a, b: None
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -74,11 +75,10 @@ class Fabric:
         """Hear of every change of an anycast route: (router, event)."""
         self._failed_start: asyncio.Future[None] | None = None
         self._cut: set[int] = set()
-        self._owners = {
-            ip: end.node
+        self._neighbours = {
+            (here.node, _index(here.interface)): there.node
             for link in plan.links
-            for end in (link.a, link.b)
-            for ip in (end.address4.ip, end.address6.ip)
+            for here, there in link.ends()
         }
         self.delay_kind = ""
 
@@ -365,9 +365,9 @@ class Fabric:
         folder.mkdir(exist_ok=True)
         return folder / name
 
-    def owner_of(self, address: Address) -> str | None:
-        """Name the node that has a link address."""
-        return self._owners.get(address)
+    def neighbour(self, node: str, index: int) -> str | None:
+        """Name the node at the other end of an interface."""
+        return self._neighbours.get((node, index))
 
     async def best_routes(self, prefix: str) -> dict[str, Any]:
         """Read each router's best route for a prefix from its BIRD."""

@@ -10,7 +10,7 @@ hang       its services stop answering, the route stays: only a health check wou
 """
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from typing import Final
 
@@ -95,6 +95,25 @@ class SiteFaults:
             with_bfd = all(link.bfd for link in self.uplinks(site))
             return BFD_INTERVAL_MS * BFD_MULTIPLIER / 1000 if with_bfd else float(HOLD_TIME_S)
         return float("inf") if how is How.HANG else 0.0
+
+    def notes(self, site: str, how: How) -> Iterator[str]:
+        """Say what a reader should know about a fault's figures."""
+        slow = [link.b.node for link in self.uplinks(site) if not link.bfd]
+        if how is How.SILENT and slow:
+            yield (
+                f"No BFD towards {', '.join(slow)}: there only the hold timer notices, after up to "
+                f"{HOLD_TIME_S} s here; BIRD's default is 240 s. Set `bfd: true` on the upstream."
+            )
+        if how is How.HANG:
+            yield (
+                "The route stays, because nothing at the site checks its services: its clients are "
+                "lost until it is healed."
+            )
+        else:
+            yield (
+                "Routers here announce changes at once. On the Internet, timers between updates "
+                "(MRAI, RFC 4271 section 9.2.1.1) make withdrawals slower."
+            )
 
     def _origin(self, site: str) -> BirdControl:
         return self._fabric.control(self._plan.origin_node(site))

@@ -164,9 +164,10 @@ def _cache(plan: LabPlan, node: Node, service: Service, folder: Path) -> DaemonF
     if origin.address4 is None:
         raise ValueError("the origin has no address")
     base = Path(plan.spec.file).parent.resolve()
-    tls = service.tls and TlsFiles(
-        certificate=str(base / service.tls.certificate), key=str(base / service.tls.key)
-    )
+    tls = None
+    if service.tls is not None:
+        certificate, key = base / service.tls.certificate, base / service.tls.key
+        tls = TlsFiles(certificate=str(certificate), key=str(key))
     configuration = folder / "nginx.conf"
     configuration.write_text(
         render_nginx(
@@ -217,9 +218,7 @@ def _origin(plan: LabPlan, node: Node, directory: Path) -> DaemonFiles:
     return _nginx(configuration)
 
 
-def _resolver(
-    plan: LabPlan, node: Node, zones: tuple[Zone, ...], directory: Path
-) -> DaemonFiles:
+def _resolver(plan: LabPlan, node: Node, zones: tuple[Zone, ...], directory: Path) -> DaemonFiles:
     """Give a client what every machine has: a stub resolver on 127.0.0.1.
 
     Names of hops it knows by itself, so that a traceroute shows names even while sites fail; all

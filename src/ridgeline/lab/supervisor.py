@@ -15,13 +15,15 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ridgeline.errors import InputError, MachineError, RidgelineError
 from ridgeline.lab.control import describe_error
+from ridgeline.lab.download import Wanted, download
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.launch import Reporter
-from ridgeline.lab.measure import Measured, client_catchments, measure
+from ridgeline.lab.measure import Event, client_catchments, measure
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
 from ridgeline.lab.tools import dig, get, trace
 from ridgeline.spec.model import ServiceKind
@@ -127,8 +129,8 @@ class Supervisor:
 
         with connection:
             connection.setblocking(False)
+            line = b""
             try:
-                line = b""
                 while not line.endswith(b"\n"):
                     data = await loop.sock_recv(connection, 1 << 16)
                     if not data:
@@ -366,16 +368,32 @@ class Supervisor:
                     f"site {site} is down already (--how {self._faults.broken[site].value}); "
                     f"mend it first: ridgeline lab heal {site}"
                 )
-            return await measure(
-                self._fabric,
-                Measured(event="fail", site=site, how=how.value),
-                lambda: self._faults.fail(site, how),
+            event = Event(
+                name="fail",
+                site=site,
+                how=how.value,
                 notice_s=min(self._faults.notice_within_s(site, how), HANG_SHOWN_S)
                 if how is How.HANG
                 else self._faults.notice_within_s(site, how),
-                quiet_s=QUIET_S,
-                tell=tell,
+                notes=tuple(self._faults.notes(site, how)),
             )
+            return await self._measure(event, lambda: self._faults.fail(site, how), request, tell)
+
+    async def _measure(
+        self,
+        event: Event,
+        act: Callable[[], Awaitable[None]],
+        request: dict[str, Any],
+        tell: Tell,
+    ) -> dict[str, Any]:
+        return await measure(
+            self._fabric,
+            event,
+            act,
+            quiet_s=QUIET_S,
+            services=request.get("services") or (),
+            tell=tell,
+        )
 
     async def _heal(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         site = self._site(request)
@@ -390,14 +408,8 @@ class Supervisor:
                     lambda _: None, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
                 )
 
-            return await measure(
-                self._fabric,
-                Measured(event="heal", site=site, how=how.value if how else "drain"),
-                mend,
-                notice_s=0.0,
-                quiet_s=QUIET_S,
-                tell=tell,
-            )
+            event = Event(name="heal", site=site, how=how.value if how else "drain", notice_s=0.0)
+            return await self._measure(event, mend, request, tell)
 
     async def _drain(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         site = self._site(request)
@@ -410,24 +422,21 @@ class Supervisor:
                 await self._fabric.until_still(QUIET_S)
                 await self._faults.finish_drain(site)
 
-            return await measure(
-                self._fabric,
-                Measured(event="drain", site=site, how="drain"),
-                drain,
-                notice_s=0.0,
-                quiet_s=QUIET_S,
-                tell=tell,
-            )
+            event = Event(name="drain", site=site, how="drain", notice_s=0.0)
+            return await self._measure(event, drain, request, tell)
 
     async def _download(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
         """Hold a TCP download open at a client and say how it ended."""
         node = self._vantage({"from": [request["from"]]})[0]
-        return await self._fabric.download(
-            node.name,
-            str(request["url"]),
+        url = urlsplit(str(request["url"]))
+        wanted = Wanted(
             address=self._target(request, ServiceKind.HTTP_CACHE),
+            host=url.hostname or "origin",
+            path=url.path or "/",
             seconds=float(request.get("seconds") or 20),
         )
+        result = await asyncio.to_thread(download, self._fabric.namespace(node.name), wanted)
+        return {"from": node.name.removeprefix("client."), **result}
 
 
 def _maybe(name: str, known: list[str]) -> str:

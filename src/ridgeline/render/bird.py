@@ -171,7 +171,7 @@ function to_others(int neighbour) {
 template bgp EBGP {
   local as MYAS; direct; connect delay time 0; connect retry time 1; error wait time 1,4;
   error forget time 10; startup hold time 30; hold time @HOLD@; keepalive time @KEEP@;
-  graceful restart off; prefer older off; deterministic med on;
+  graceful restart off; prefer older off;
 }
 template bgp IBGP {
   local as MYAS; connect delay time 0; connect retry time 1; error wait time 1,4;
@@ -209,6 +209,8 @@ def _lines(router: BirdRouter) -> Iterator[str]:
     if router.originates:
         yield from _origin(router)
     yield from _interior(router)
+    if router.ibgp:
+        yield from _core()
     for session in router.ibgp:
         yield from _ibgp(router, session)
     if router.server is not None:
@@ -288,15 +290,36 @@ def _interior(router: BirdRouter) -> Iterator[str]:
 
 def _ibgp(router: BirdRouter, session: IbgpSession) -> Iterator[str]:
     passive = " passive on;" if session.passive else ""
-    export = (
-        "import all; export filter "
-        "{ if source = RTS_BGP || (source = RTS_STATIC && preference > 50) then accept; reject; };"
-    )
+    rules = "import all; export where source = RTS_BGP || source = RTS_STATIC;"
     yield f"""\
 protocol bgp {session.name} from IBGP {{ neighbor {session.remote4} as MYAS;
   source address {router.loopback4};{passive}
-  ipv4 {{ next hop self; {export} }};
-  ipv6 {{ next hop self; next hop address {router.loopback6}; {export} }};
+  ipv4 {{ table core4; igp table master4; next hop self; {rules} }};
+  ipv6 {{ table core6; igp table master6; next hop self; next hop address {router.loopback6};
+    {rules} }};
+}}"""
+
+
+def _core() -> Iterator[str]:
+    """Give iBGP tables of its own, in which our external routes beat all others.
+
+    So a router offers its best external route to the other routers even while it prefers one of
+    theirs (draft-ietf-idr-best-external): when the best goes, nobody is without a route for a
+    round trip. No choice changes, as all routes meet in the master tables on equal terms. BIRD's
+    own `secondary` would do, but not with recursive next hops.
+    """
+    for version in (4, 6):
+        yield f"""\
+ipv{version} table core{version};
+protocol pipe best_external{version} {{ table master{version}; peer table core{version};
+  export filter {{
+    if source = RTS_STATIC && preference <= 50 then reject;
+    if source = RTS_STATIC || (source = RTS_BGP && proto !~ "ibgp_*") then {{
+      preference = 200; accept;
+    }}
+    reject;
+  }};
+  import where source = RTS_BGP && proto ~ "ibgp_*";
 }}"""
 
 
