@@ -1,6 +1,7 @@
 """`ridgeline check`: is the spec right, and are the files there that it names."""
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,18 +42,22 @@ def command(specs: tuple[str, ...], *, as_json: bool, schema: bool) -> int:
         if as_json:
             click.echo(json.dumps(_document(verdict), ensure_ascii=False))
         else:
-            _print(verdict)
+            for line in render_problems(verdict.problems, verdict.warnings):
+                click.echo(line, err=True)
+            click.echo(f"{verdict.file}: {_summary(verdict)}")
     return 0 if all(verdict.ok for verdict in verdicts) else 2
 
 
-def _print(verdict: "Verdict") -> None:
-    found = [(problem, "") for problem in verdict.problems]
-    found += [(warning, "warning: ") for warning in verdict.warnings]
+def render_problems(problems: Iterable[Problem], warnings: Iterable[Problem]) -> list[str]:
+    """Write a line for each, in file order."""
+    found = [(problem, "") for problem in problems]
+    found += [(warning, "warning: ") for warning in warnings]
+    lines = []
     for problem, severity in sorted(found):
         where = f"{problem.where}: " if problem.where else ""
         place = f"{problem.file}:{problem.line}:{problem.column}"
-        click.echo(f"{place}: {severity}{where}{problem.message}", err=True)
-    click.echo(f"{verdict.file}: {_summary(verdict)}")
+        lines.append(f"{place}: {severity}{where}{problem.message}")
+    return lines
 
 
 def _summary(verdict: "Verdict") -> str:

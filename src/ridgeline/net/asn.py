@@ -28,6 +28,8 @@ def parse_asn(text: str) -> Asn:
             number = int(high) * 65536 + int(low)
         case _:
             raise ValueError(f"{text!r} is not an AS number")
-    if number in _RESERVED or number > MAX_ASN:
+    if number > MAX_ASN:
+        raise ValueError(f"{text!r} is not an AS number: the largest is {MAX_ASN}")
+    if number in _RESERVED:
         raise ValueError(f"AS{number} is reserved and cannot announce a prefix")
     return Asn(number)

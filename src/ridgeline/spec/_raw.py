@@ -58,7 +58,7 @@ _Asn = Annotated[Asn, _only_text(parse_asn), WithJsonSchema(_ASN_SCHEMA)]
 _Prefix = Annotated[Prefix, _only_text(values.parse_prefix), _text("[0-9A-Fa-f.:]+/[0-9]+")]
 _Address = Annotated[Address, _only_text(values.parse_address), _text("[0-9A-Fa-f.:]+")]
 _Community = Annotated[
-    Community, _only_text(values.parse_public_community), _text("[0-9]+(:[0-9]+){1,2}|[a-z-]+")
+    Community, _only_text(values.parse_public_community), _text("([0-9]+(:[0-9]+){1,2}|[a-z-]+)")
 ]
 _Duration = Annotated[float, _only_text(values.parse_duration), _text(values.DURATION)]
 _Rounds = Annotated[
@@ -137,10 +137,10 @@ class RawTls(_Raw):
     """Certificate and key of a service."""
 
     certificate: _Path = Field(
-        description="Certificate chain (PEM), relative to the spec", examples=["tls/site.pem"]
+        description="The certificate chain (PEM), relative to the spec", examples=["tls/site.pem"]
     )
     key: _Path = Field(
-        description="Private key (PEM), relative to the spec", examples=["tls/site.key"]
+        description="The private key (PEM), relative to the spec", examples=["tls/site.key"]
     )
 
 
@@ -171,7 +171,7 @@ class RawService(_Raw):
     health: RawServiceHealth | None = Field(
         default=None,
         description="What differs from the network's `health`",
-        examples=[{"interval": "250ms"}],
+        examples=[{"interval": "250ms", "timeout": "200ms"}],
     )
 
 
@@ -261,7 +261,7 @@ class RawSite(_Raw):
 class RawSpec(_Raw):
     """An anycast network: what is announced, from where, and what answers."""
 
-    network: _Name = Field(description="Name of the network", examples=["example-anycast"])
+    network: _Name = Field(description="The network's name", examples=["example-anycast"])
     asn: _Asn = Field(description="The AS number that announces", examples=[64500])
     prefixes: list[_Prefix] = Field(
         min_length=1,
@@ -277,6 +277,7 @@ class RawSpec(_Raw):
         default=RawHealth(),
         description="When a service counts as healthy",
         examples=[{"interval": "1s"}],
+        json_schema_extra={"default": {}},
     )
     sites: dict[_SiteName, RawSite] = Field(
         min_length=1,

@@ -7,7 +7,7 @@ number, and duplicate keys, aliases and tags become problems instead of surprise
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final, TypeAlias
 
 from ruamel.yaml import YAML, events
@@ -16,13 +16,18 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ridgeline.errors import Problem
 from ridgeline.spec.words import explain_syntax, shown
 
-MAX_CHARACTERS: Final = 2**20  # ten thousand sites; the parser needs about three seconds for it
+MAX_CHARACTERS: Final = 2**20  # twenty thousand sites; some five seconds of parsing
+MAX_PROBLEMS: Final = 1000  # more are counted, not listed
 MAX_DEPTH: Final = 16  # a spec is six levels deep
 
+_CORE_TAGS: Final = "tag:yaml.org,2002:"
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})  # YAML 1.2.2, section 10.3.2
 # What YAML 1.2.2, section 5.1, lets stand in a file; a byte order mark only at its start.
-_FORBIDDEN: Final = re.compile(
+_UNREADABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    "|(?:^|(?<=[\r\x85\u2028\u2029]))%"
+    r"|\\U(?!000[0-9A-Fa-f]|0010)[0-9A-Fa-f]{8}",
+    re.MULTILINE,
 )
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -73,6 +78,7 @@ class Found:
     """What a location leads to."""
 
     at: Position
+    """Where the value starts; its key, if the value starts on a later line or is missing."""
     key_at: Position
     where: str
     node: Node | None
@@ -96,9 +102,9 @@ def read_document(text: str, *, file: str) -> tuple[Entries | None, list[Problem
     if len(text) > MAX_CHARACTERS:
         message = f"has {len(text)} characters; a spec has at most {MAX_CHARACTERS}"
         return None, [Problem(file, 1, 1, "", message)]
-    forbidden = list(_forbidden_characters(text, file))
-    if forbidden:
-        return None, forbidden
+    unreadable = list(islice(_unreadable(text, file), MAX_PROBLEMS + 1))
+    if unreadable:
+        return None, unreadable
     composer = _Composer(file)
     try:
         composer.feed(text)
@@ -138,7 +144,7 @@ def find(root: Entries, location: Location) -> Found:
                 at = key_at = node.at
             case _:
                 node, at = None, key_at
-    return Found(at, key_at, where, node)
+    return Found(at if at.line == key_at.line else key_at, key_at, where, node)
 
 
 def _step(part: str | int, *, first: bool) -> str:
@@ -196,7 +202,8 @@ class _Composer:
                     self.refuse(at, "a second document starts here; a spec is one document")
                     return False
             case events.AliasEvent():
-                self.refuse(at, f"`*{event.anchor}` is an alias; write the value out")
+                name = shown(event.anchor, quote="")
+                self.refuse(at, f"`*{name}` is an alias; write the value out")
                 self._add(Scalar(at, f"*{event.anchor}", broken=True))
             case events.ScalarEvent():
                 self._refuse_decoration(event, at)
@@ -214,12 +221,22 @@ class _Composer:
 
     def _add_scalar(self, event: events.ScalarEvent, at: Position) -> None:
         in_key = self._awaits_key()
+        text = _joined(event.value)
+        if text is None:
+            self.refuse(at, "holds half a character: a \\u escape of a surrogate, alone")
         is_null = event.style is None and event.value in _NULLS and bool(self._open) and not in_key
         if is_null and not self._open[-1].skip:
-            if isinstance(self._open[-1].node, Entries):
-                at = self._open[-1].key_at
-            self.refuse(at, "has no value: write one, or delete the line")
-        self._add(Scalar(at, event.value, broken=is_null))
+            self._refuse_null(at)
+        self._add(Scalar(at, text or "", broken=is_null or text is None))
+
+    def _refuse_null(self, at: Position) -> None:
+        top = self._open[-1]
+        message = "has no value: write one, or delete the line"
+        if top.key is not None:
+            at = top.key_at
+            if top.key.endswith(":"):
+                message = "has no value: an address that ends in a colon needs quotes"
+        self.refuse(at, message)
 
     def _add(self, node: Node) -> None:
         if not self._open:
@@ -260,10 +277,12 @@ class _Composer:
 
     def _refuse_decoration(self, event: events.NodeEvent, at: Position) -> None:
         if event.anchor is not None:
-            self.refuse(at, f"`&{event.anchor}` is an anchor; a spec writes every value out")
+            name = shown(event.anchor, quote="")
+            self.refuse(at, f"`&{name}` is an anchor; a spec writes every value out")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self.refuse(at, f"`{shown(str(tag), quote='')}` is a tag; a spec needs none")
+            short = str(tag).replace(_CORE_TAGS, "!!")
+            self.refuse(at, f"`{shown(short, quote='')}` is a tag; a spec needs none")
 
     def _where(self) -> str:
         where = ""
@@ -275,15 +294,33 @@ class _Composer:
         return where
 
 
-def _forbidden_characters(text: str, file: str) -> Iterator[Problem]:
+def _joined(text: str) -> str | None:
+    """Join what JSON escapes as two surrogates; None where one stands alone."""
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return None
+
+
+def _unreadable(text: str, file: str) -> Iterator[Problem]:
+    """Find what the YAML parser must not see: it would stumble, and without saying where."""
     starts = [0, *(found.end() for found in _BREAK.finditer(text)), len(text) + 1]
-    rest = iter(_FORBIDDEN.finditer(text))
+    rest = iter(_UNREADABLE.finditer(text))
     found = next(rest, None)
     for number, (start, end) in enumerate(pairwise(starts), start=1):
         while found is not None and found.start() < end:
-            message = f"character U+{ord(found[0]):04X} cannot stand in a YAML file"
-            yield Problem(file, number, found.start() - start + 1, "", message)
+            yield Problem(file, number, found.start() - start + 1, "", _say_unreadable(found[0]))
             found = next(rest, None)
+
+
+def _say_unreadable(found: str) -> str:
+    match found:
+        case "%":
+            return "a line that starts with `%` is a directive; a spec needs none"
+        case escape if len(escape) > 1:
+            return f"`{escape}` is no character of Unicode"
+        case character:
+            return f"character U+{ord(character):04X} cannot stand in a YAML file"
 
 
 def _syntax_problems(error: MarkedYAMLError, text: str, file: str) -> Sequence[Problem]:

@@ -5,15 +5,16 @@ work otherwise than its author may think is a warning. The parts given are of th
 may be fewer than the file has.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
 
 from ridgeline.errors import Problem
 from ridgeline.net.airports import codes_of_city, find_place
+from ridgeline.net.asn import Asn
 from ridgeline.net.community import GRACEFUL_SHUTDOWN, render_community
 from ridgeline.net.place import Place, great_circle_km
 from ridgeline.spec._raw import (
@@ -26,6 +27,7 @@ from ridgeline.spec._raw import (
 )
 from ridgeline.spec.document import Entries, Location, find
 from ridgeline.spec.model import Address, Prefix, ServiceKind, SiteState
+from ridgeline.spec.values import NAME
 from ridgeline.spec.words import did_you_mean, listed
 
 FAR_KM: Final = 300.0
@@ -50,37 +52,37 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
-    def problem(self, location: Location, message: str) -> None:
-        self.problems.append(self.at(location, message))
+    def problem(self, location: Location, message: str, *, at_key: bool = False) -> None:
+        self.problems.append(self.at(location, message, at_key=at_key))
 
     def warning(self, location: Location, message: str) -> None:
         self.warnings.append(self.at(location, message))
 
-    def at(self, location: Location, message: str = "") -> Problem:
-        """Make a problem that points at a place of the file."""
+    def at(self, location: Location, message: str = "", *, at_key: bool = False) -> Problem:
+        """Make a problem that points at a value of the file, or at its key."""
         found = find(self.root, location)
-        return Problem(self.file, found.at.line, found.at.column, found.where, message)
+        at = found.key_at if at_key else found.at
+        return Problem(self.file, at.line, at.column, found.where, message)
 
 
 def check_meaning(parts: RawParts, report: Report, *, complete: bool) -> None:
     """Try every rule on the parts; `complete` says that they are the whole file."""
-    prefixes = parts.prefixes or []
-    _check_prefixes(prefixes, report)
+    table = _PrefixTable(parts.prefixes or ())
+    _check_prefixes(table, report)
     for name, service in parts.services.items():
         _check_service(name, service, report)
-        if prefixes:
-            _check_addresses(name, service, prefixes, report)
+        if table.prefixes:
+            _check_addresses(name, service, table, report)
         if parts.health is not None:
             _check_service_health(name, service, parts.health, report)
     _check_shared_addresses(parts.services, report)
-    if parts.health is not None and parts.health.timeout > parts.health.interval:
-        where: Location = ("health", _given(report.root, ("health",), "timeout", "interval"))
-        report.problem(where, _too_patient(parts.health))
+    if parts.health is not None:
+        _check_patience(("health",), parts.health, report)
     for name, site in parts.sites.items():
         _check_site(name, site, report)
         for index, upstream in enumerate(site.upstreams):
             _check_upstream(("sites", name, "upstreams", index), upstream, parts, report)
-    _check_site_names(parts.sites, report)
+    _check_site_names(report)
     if complete:
         _check_announced(parts, report)
 
@@ -108,19 +110,45 @@ def place_of(name: str, site: RawSite) -> Place | None:
 # --- prefixes ---
 
 
-def _check_prefixes(prefixes: Sequence[Prefix], report: Report) -> None:
+class _PrefixTable:
+    """Finds the prefix that holds an address, without trying them all."""
+
+    def __init__(self, prefixes: Sequence[Prefix]) -> None:
+        self._index: dict[tuple[int, int, int], int] = {}
+        self._lengths: dict[int, list[int]] = {}
+        self.prefixes = prefixes
+        for index, prefix in enumerate(prefixes):
+            key = (prefix.version, prefix.prefixlen, int(prefix.network_address))
+            self._index.setdefault(key, index)
+        for version in (4, 6):
+            lengths = {length for v, length, _ in self._index if v == version}
+            self._lengths[version] = sorted(lengths, reverse=True)
+
+    def find(self, address: Address, *, shorter_than: int = 129) -> int | None:
+        """Return the index of the longest prefix that holds the address."""
+        number, bits = int(address), address.max_prefixlen
+        for length in self._lengths[address.version]:
+            network = number >> (bits - length) << (bits - length)
+            index = self._index.get((address.version, length, network))
+            if length < shorter_than and index is not None:
+                return index
+        return None
+
+
+def _check_prefixes(table: _PrefixTable, report: Report) -> None:
+    prefixes = table.prefixes
+    for index in _repeated(prefixes):
+        report.problem(("prefixes", index), f"{prefixes[index]} stands twice")
     for index, prefix in enumerate(prefixes):
         where = ("prefixes", index)
-        for earlier in prefixes[:index]:
-            if prefix == earlier:
-                report.problem(where, f"{prefix} stands twice")
-                break
-            if prefix.overlaps(earlier):
-                report.problem(
-                    where,
-                    f"{prefix} overlaps {earlier}: traffic would follow the longer one alone",
-                )
-                break
+        outer = table.find(prefix.network_address, shorter_than=prefix.prefixlen)
+        if outer is not None:
+            first, later = sorted((index, outer))
+            report.problem(
+                ("prefixes", later),
+                f"{prefixes[later]} overlaps {prefixes[first]}: traffic would follow the longer "
+                "one alone",
+            )
         longest = _LONGEST[prefix.version]
         if prefix.prefixlen > longest:
             report.warning(
@@ -164,14 +192,13 @@ def _check_service(name: str, service: RawService, report: Report) -> None:
         report.problem((*where, "addresses", index), f"{service.addresses[index]} stands twice")
 
 
-def _check_addresses(
-    name: str, service: RawService, prefixes: Sequence[Prefix], report: Report
-) -> None:
+def _check_addresses(name: str, service: RawService, table: _PrefixTable, report: Report) -> None:
     for index, address in enumerate(service.addresses):
         where = ("services", name, "addresses", index)
-        prefix = _prefix_of(address, prefixes)
+        found = table.find(address)
+        prefix = None if found is None else table.prefixes[found]
         if prefix is None:
-            same = [str(p) for p in prefixes if p.version == address.version]
+            same = [str(p) for p in table.prefixes if p.version == address.version]
             report.problem(
                 where,
                 f"{address} is in none of the prefixes: {listed(same)}"
@@ -196,54 +223,53 @@ def _check_addresses(
         origin = ip_address(host)
     except ValueError:
         return  # a name; where it leads is not for us to ask
-    inside = _prefix_of(origin, prefixes)
+    inside = table.find(origin)
     if inside is not None:
         report.problem(
             ("services", name, "origin"),
-            f"{origin} is inside {inside}, which we announce: each site would fetch from itself",
+            f"{origin} is inside {table.prefixes[inside]}, which we announce: each site would fetch from itself",
         )
 
 
 def _check_shared_addresses(services: dict[str, RawService], report: Report) -> None:
-    for (first, one), (second, other) in combinations(services.items(), 2):
-        if not _PORTS[one.kind] & _PORTS[other.kind]:
-            continue
-        for index, address in enumerate(other.addresses):
-            if address in one.addresses:
-                ports = listed(map(str, sorted(_PORTS[one.kind] & _PORTS[other.kind])), "and")
+    owners: dict[tuple[Address, frozenset[int]], str] = {}
+    for name, service in services.items():
+        ports = _PORTS[service.kind]
+        for index, address in enumerate(service.addresses):
+            owner = owners.setdefault((address, ports), name)
+            if ports and owner != name:
+                on = f"port{'s' if len(ports) > 1 else ''} {listed(map(str, sorted(ports)), 'and')}"
                 report.problem(
-                    ("services", second, "addresses", index),
-                    f"{address} is {first}'s already, and both answer on port {ports}",
+                    ("services", name, "addresses", index),
+                    f"{address} is {owner}'s already, and both answer on {on}",
                 )
 
 
 def _check_service_health(
     name: str, service: RawService, defaults: RawHealth, report: Report
 ) -> None:
-    if service.health is None:
+    if service.health is not None and service.health.model_fields_set & {"interval", "timeout"}:
+        own = merge_health(defaults, service.health)
+        _check_patience(("services", name, "health"), own, report)
+
+
+def _check_patience(where: Location, health: RawHealth, report: Report) -> None:
+    if health.timeout <= health.interval:
         return
-    own = merge_health(defaults, service.health)
-    touched = service.health.model_fields_set & {"interval", "timeout"}
-    if touched and own.timeout > own.interval:
-        location: Location = ("services", name, "health")
-        field = _given(report.root, location, "timeout", "interval")
-        report.problem((*location, field), _too_patient(own))
-
-
-def _too_patient(health: RawHealth) -> str:
-    return (
+    written = [
+        f for f in ("timeout", "interval") if find(report.root, (*where, f)).node is not None
+    ]
+    other = {"timeout": "interval", "interval": "timeout"}[written[0]]
+    hint = "" if len(written) == 2 else f"; set `{other}` here too"
+    report.problem(
+        (*where, written[0]),
         f"a timeout of {_duration(health.timeout)} is longer than the interval of "
-        f"{_duration(health.interval)}: a check must end before the next begins"
+        f"{_duration(health.interval)}: a check must end before the next begins{hint}",
     )
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"
-
-
-def _given(root: Entries, location: Location, *fields: str) -> str:
-    """Return the first of the fields that the author wrote."""
-    return next((f for f in fields if find(root, (*location, f)).node is not None), fields[0])
 
 
 # --- sites ---
@@ -252,9 +278,7 @@ def _given(root: Entries, location: Location, *fields: str) -> str:
 def _check_site(name: str, site: RawSite, report: Report) -> None:
     by_name = find_place(name)
     place = place_of(name, site)
-    if place is None:
-        report.problem(("sites", name), _unplaced(name))
-    elif by_name is not None and site.location is not None:
+    if by_name is not None and place is not None and site.location is not None:
         km = great_circle_km(by_name.lat, by_name.lon, place.lat, place.lon)
         if km > FAR_KM:
             report.warning(
@@ -262,8 +286,7 @@ def _check_site(name: str, site: RawSite, report: Report) -> None:
                 f"is {km:.0f} km from {by_name.city} ({by_name.country}), which the code "
                 f"{name.lower()} stands for; `location` is what counts",
             )
-    for index in range(len(site.upstreams)):
-        _check_upstream_again(name, site.upstreams, index, report)
+    _check_repeated_upstreams(name, site, report)
 
 
 def _unplaced(name: str) -> str:
@@ -276,26 +299,26 @@ def _unplaced(name: str) -> str:
     return f"{need}: an IATA code, or {{lat: .., lon: ..}}"
 
 
-def _check_upstream_again(
-    name: str, upstreams: Sequence[RawUpstream], index: int, report: Report
-) -> None:
+def _check_repeated_upstreams(name: str, site: RawSite, report: Report) -> None:
     """Refuse two entries for one upstream that share a prefix: which would count."""
-    upstream = upstreams[index]
-    for other in upstreams[:index]:
-        if other.asn != upstream.asn:
+    said: dict[Asn, set[Prefix]] = {}
+    for index, upstream in enumerate(site.upstreams):
+        if upstream.asn not in said:
+            said[upstream.asn] = set(upstream.prefixes or ())
             continue
-        if other.prefixes is None or upstream.prefixes is None:
+        earlier = said[upstream.asn]
+        both = [prefix for prefix in upstream.prefixes or () if prefix in earlier]
+        if not earlier or upstream.prefixes is None:
             shared = "announce the same prefixes; give each its own `prefixes`"
+        elif both:
+            shared = f"announce {listed(map(str, both), 'and')}; a prefix is announced once"
         else:
-            both = [str(p) for p in upstream.prefixes if p in other.prefixes]
-            if not both:
-                continue
-            shared = f"announce {listed(both, 'and')}; a prefix is announced once"
+            earlier.update(upstream.prefixes)
+            continue
         report.problem(
             ("sites", name, "upstreams", index),
             f"AS{upstream.asn} stands twice at this site, and both {shared}",
         )
-        return
 
 
 def _check_upstream(
@@ -306,33 +329,46 @@ def _check_upstream(
             (*where, "asn"),
             f"AS{upstream.asn} is our own; an upstream is another network (RFC 4271, 9.1.2)",
         )
+    ours = set(parts.prefixes or ())
     for index, prefix in enumerate(upstream.prefixes or ()):
-        at = (*where, "prefixes", index)
-        if parts.prefixes is not None and prefix not in parts.prefixes:
-            ours = [str(p) for p in parts.prefixes]
-            near = did_you_mean(str(prefix), ours)
-            hint = f"did you mean {near}?" if near else f"they are {listed(ours, 'and')}"
-            report.problem(at, f"{prefix} is not one of the network's prefixes; {hint}")
-    for index in _repeated(upstream.prefixes or ()):
-        report.problem((*where, "prefixes", index), "stands twice")
-    for index, community in enumerate(upstream.communities):
-        at = (*where, "communities", index)
-        if community in upstream.communities[:index]:
-            report.problem(at, f"{render_community(community)} stands twice")
-        elif community == GRACEFUL_SHUTDOWN:
-            report.warning(
-                at,
-                "GRACEFUL_SHUTDOWN drains this announcement for good; to drain a site, "
-                "say `state: drained` (RFC 8326)",
+        if ours and prefix not in ours:
+            known = list(map(str, parts.prefixes or ()))
+            near = did_you_mean(str(prefix), known)
+            hint = f"did you mean {near}?" if near else f"they are {listed(known, 'and')}"
+            report.problem(
+                (*where, "prefixes", index),
+                f"{prefix} is not one of the network's prefixes; {hint}",
             )
+    for index in _repeated(upstream.prefixes or ()):
+        prefixes = upstream.prefixes or ()
+        report.problem((*where, "prefixes", index), f"{prefixes[index]} stands twice")
+    for index in _repeated(upstream.communities):
+        community = render_community(upstream.communities[index])
+        report.problem((*where, "communities", index), f"{community} stands twice")
+    if GRACEFUL_SHUTDOWN in upstream.communities:
+        report.warning(
+            (*where, "communities", upstream.communities.index(GRACEFUL_SHUTDOWN)),
+            "GRACEFUL_SHUTDOWN drains this announcement for good; to drain a site, "
+            "say `state: drained` (RFC 8326)",
+        )
 
 
-def _check_site_names(sites: dict[str, RawSite], report: Report) -> None:
+def _check_site_names(report: Report) -> None:
+    """Judge the names alone, so that whatever else is wrong at a site hides nothing of this."""
     seen: dict[str, str] = {}
-    for name in sites:
+    sites = find(report.root, ("sites",)).node
+    for name, (_, site) in sites.nodes.items() if isinstance(sites, Entries) else ():
+        if not isinstance(site, Entries) or not re.fullmatch(NAME, name.lower()):
+            continue
+        if not site.nodes.keys() & {"location", "<<"} and find_place(name) is None:
+            report.problem(("sites", name), _unplaced(name), at_key=True)
         earlier = seen.setdefault(name.lower(), name)
         if earlier != name:
-            report.problem(("sites", name), f"is the same site as {earlier}: capitals do not count")
+            report.problem(
+                ("sites", name),
+                f"is the same site as {earlier}: capitals do not count",
+                at_key=True,
+            )
 
 
 def _check_announced(parts: RawParts, report: Report) -> None:
@@ -340,9 +376,12 @@ def _check_announced(parts: RawParts, report: Report) -> None:
     if not active:
         report.warning(("sites",), "no site is active: nothing will be announced in earnest")
         return
+    said = [upstream.prefixes for site in active for upstream in site.upstreams]
+    if None in said:
+        return
+    announced = {prefix for prefixes in said for prefix in prefixes or ()}
     for index, prefix in enumerate(parts.prefixes or ()):
-        upstreams = [upstream for site in active for upstream in site.upstreams]
-        if all(u.prefixes is not None and prefix not in u.prefixes for u in upstreams):
+        if prefix not in announced:
             report.warning(
                 ("prefixes", index), f"{prefix} is announced to no upstream of an active site"
             )
@@ -351,10 +390,10 @@ def _check_announced(parts: RawParts, report: Report) -> None:
 # --- small helpers ---
 
 
-def _prefix_of(address: Address, prefixes: Sequence[Prefix]) -> Prefix | None:
-    return next((p for p in prefixes if p.version == address.version and address in p), None)
-
-
-def _repeated(values: Sequence[object]) -> Iterator[int]:
+def _repeated(values: Sequence[Hashable]) -> Iterator[int]:
     """Yield the index of each value that stands earlier too."""
-    return (index for index, value in enumerate(values) if value in values[:index])
+    seen: set[Hashable] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield index
+        seen.add(value)

@@ -6,7 +6,7 @@ from enum import Enum
 
 from ridgeline.errors import InputError, Problem
 from ridgeline.spec._raw import RawHealth, RawParts, RawService, RawSite, RawSpec, RawUpstream
-from ridgeline.spec.document import Entries, Location, find, read_document
+from ridgeline.spec.document import MAX_PROBLEMS, Entries, Location, find, read_document
 from ridgeline.spec.meaning import Report, check_meaning, merge_health, place_of
 from ridgeline.spec.model import Health, Prefix, Service, Site, Spec, Tls, Upstream
 from ridgeline.spec.shape import read_shape
@@ -105,7 +105,11 @@ def decode_spec(data: bytes, *, file: str) -> str:
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
-    return tuple(sorted(set(problems)))
+    found = sorted(set(problems))
+    if len(found) > MAX_PROBLEMS:
+        follows = found[MAX_PROBLEMS]
+        found[MAX_PROBLEMS:] = [replace(follows, where="", message="more follow; mend these first")]
+    return tuple(found)
 
 
 def _named_files(parts: RawParts, report: Report) -> Iterator[NamedFile]:

@@ -38,6 +38,10 @@ def _tidy(node: Any) -> Any:
     match node:
         case {"anyOf": [only, {"type": "null"}], **rest}:
             return _tidy({**only, **rest})
+        case {"patternProperties": _, "type": "object", **rest} if (
+            "additionalProperties" not in rest
+        ):
+            return _tidy({**node, "additionalProperties": False})
         case dict():
             return {
                 key.removeprefix("Raw") if key.startswith("Raw") else key: _tidy(value)

@@ -9,7 +9,16 @@ from pydantic_core import ErrorDetails
 
 from ridgeline.errors import Problem
 from ridgeline.spec._raw import NOT_TEXT, RawParts, RawSpec
-from ridgeline.spec.document import Entries, Found, Items, Location, Scalar, find, plain
+from ridgeline.spec.document import (
+    MAX_PROBLEMS,
+    Entries,
+    Found,
+    Items,
+    Location,
+    Scalar,
+    find,
+    plain,
+)
 from ridgeline.spec.words import did_you_mean, flow, listed, shown
 
 # What other tools call our fields.
@@ -48,14 +57,23 @@ def read_shape(root: Entries, *, file: str) -> tuple[RawSpec | None, RawParts, l
         return RawSpec.model_validate(data), RawParts.model_validate(data), []
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-    problems = []
     for detail in details:
-        found, message = _explain(root, detail)
-        if not (isinstance(found.node, Scalar) and found.node.broken):
-            at = found.key_at if detail["type"] in ("missing", "extra_forbidden") else found.at
-            problems.append(Problem(file, at.line, at.column, found.where, message))
         _prune(data, detail["loc"])
+    problems = []
+    for detail in details[: MAX_PROBLEMS + 1]:
+        found, message = _explain(root, detail)
+        if not _said_already(root, detail, found):
+            at = found.key_at if detail["type"] == "extra_forbidden" else found.at
+            problems.append(Problem(file, at.line, at.column, found.where, message))
     return None, RawParts.model_validate(data), problems
+
+
+def _said_already(root: Entries, detail: ErrorDetails, found: Found) -> bool:
+    """Whether the document's problems cover this: an alias or no value stands here."""
+    if detail["type"] == "missing":
+        parent = find(root, detail["loc"][:-1]).node
+        return isinstance(parent, Entries) and "<<" in parent.nodes  # YAML 1.1's merge key
+    return isinstance(found.node, Scalar) and found.node.broken
 
 
 def _explain(root: Entries, detail: ErrorDetails) -> tuple[Found, str]:
@@ -65,21 +83,22 @@ def _explain(root: Entries, detail: ErrorDetails) -> tuple[Found, str]:
         found = find(root, location[:-1])
         found = Found(found.key_at, found.key_at, found.where, None)
     model, info = _field_at(location)
+    example = _example(info, location)
     match detail["type"]:
         case "value_error":
             message = str(detail["ctx"]["error"])
         case "missing":
-            message = f"is missing: {_described(info)}"
+            message = f"is missing: {_described(info)}{example}"
         case "extra_forbidden":
             message = f"is not known here{_hint(str(location[-1]), model)}"
         case "too_short":
-            message = f"is empty; at least one is needed{_example(info)}"
+            message = f"is empty; at least one is needed{example}"
         case "list_type":
-            message = f"is {_what(found)}; a list is needed{_example(info)}"
+            message = f"is {_what(found)}; a list is needed{example}"
         case "dict_type" | "model_type":
-            message = f"is {_what(found)}; a mapping is needed{_example(info)}"
+            message = f"is {_what(found)}; a mapping is needed{example}"
         case kind if kind == NOT_TEXT:
-            message = f"is {_what(found)}; one value is needed{_example(info)}"
+            message = f"is {_what(found)}; one value is needed{example}"
         case _:
             message = detail["msg"]
     return found, message
@@ -113,11 +132,22 @@ def _described(info: FieldInfo | None) -> str:
     if info is None or not info.description:
         return "it is required"
     description = info.description
-    return f"{description[0].lower()}{description[1:]}{_example(info)}"
+    return f"{description[0].lower()}{description[1:]}"
 
 
-def _example(info: FieldInfo | None) -> str:
-    return f", such as {flow(info.examples[0])}" if info and info.examples else ""
+def _example(info: FieldInfo | None, location: Location) -> str:
+    """Give an example of what the location names: of a field, or of one item of a field."""
+    if info is None or not info.examples:
+        return ""
+    match info.examples[0], location[-1]:
+        case [item, *_], int():
+            return f", such as {flow(item)}"
+        case dict() as items, str(name) if (
+            get_origin(info.annotation) is dict and len(location) > 1
+        ):
+            return f", such as {flow(items.get(name, next(iter(items.values()))))}"
+        case example, _:
+            return f", such as {flow(example)}"
 
 
 def _what(found: Found) -> str:

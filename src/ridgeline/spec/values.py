@@ -51,7 +51,8 @@ def parse_prefix(text: str) -> Prefix:
     address, slash, length = text.partition("/")
     try:
         first = ip_address(address)
-        network = ip_network((first, int(length)), strict=False) if slash else None
+        bits = int(length) if re.fullmatch("[0-9]{1,3}", length) else -1
+        network = ip_network((first, bits), strict=False) if slash else None
     except ValueError:
         message = f"{shown(text)} is not a prefix such as 192.0.2.0/24 or 2001:db8::/48"
         raise ValueError(message) from None
@@ -106,6 +107,12 @@ def _is_address(text: str) -> bool:
 
 def parse_public_community(text: str) -> Community:
     """Read a community that a spec may attach; never BLACKHOLE, which would drop all traffic."""
+    half = re.fullmatch("([0-9]{5,10}):([0-9]{1,5})", text)
+    if half and int(half[1]) >= 2**16:
+        raise ValueError(
+            f"{shown(text)} has an AS number that needs a large community, such as "
+            f"{half[1]}:0:{half[2]} (RFC 8092)"
+        )
     community = parse_community(text)
     if community == BLACKHOLE:
         raise ValueError(f"{shown(text)} asks for all traffic to be dropped (BLACKHOLE, RFC 7999)")

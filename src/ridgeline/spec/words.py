@@ -14,6 +14,7 @@ _SYNTAX: Final[tuple[tuple[str, str], ...]] = (
         "sequence entries are not allowed",
         "a `- ` that fits nowhere: start the list on its own line",
     ),
+    (r"found ?(?:\('|')?([\]}])", "a `{0}` that closes nothing"),
     ("could not find expected ':'", "a key without `: ` after it"),
     (
         "expected <block end>, but found",
@@ -27,7 +28,6 @@ _SYNTAX: Final[tuple[tuple[str, str], ...]] = (
     ),
     ("found unexpected end of stream", "the quote opened on line {opened} is never closed"),
     ("found unexpected document separator", "the quote opened on line {opened} is never closed"),
-    (r"found ?(?:\('|')?([\]}])", "a `{0}` that closes nothing"),
     (
         "character '(.+)' that cannot start",
         "a value cannot start with `{0}`: put it in quotes",
@@ -37,7 +37,6 @@ _SYNTAX: Final[tuple[tuple[str, str], ...]] = (
         r"`\{0}` means nothing in double quotes: use single quotes",
     ),
     ("expected escape sequence", "a broken escape in double quotes: use single quotes"),
-    ("incompatible YAML document", "the file asks for a YAML other than 1.x"),
 )
 
 
@@ -53,6 +52,8 @@ def did_you_mean(text: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     candidates = list(known)
+    if len(text) > 40 or len(candidates) > 100:
+        return ""
     near = get_close_matches(text.lower().replace("_", "-"), candidates, n=2, cutoff=0.75)
     return near[0] if near else ""
 
@@ -60,6 +61,8 @@ def did_you_mean(text: str, known: Iterable[str]) -> str:
 def listed(names: Iterable[str], last: str = "or") -> str:
     """Join names as prose: ``a, b or c``."""
     *head, tail = names
+    if len(head) > 12:
+        head, tail = head[:12], f"{len(head) - 11} more"
     return f"{', '.join(head)} {last} {tail}" if head else tail
 
 
