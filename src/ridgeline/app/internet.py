@@ -4,6 +4,8 @@ A source is ``builtin:demo`` or a file: CAIDA's as-rel or as-rel2, plain or bz2,
 ``.npz``. What a file is, its first bytes say, not its name.
 """
 
+import gzip
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from ridgeline.app.cache import digest_of, fetch, file_origin, keep
-from ridgeline.errors import InputError
+from ridgeline.app.cache import digest_of, fetch, file_origin, keep, write_atomically
+from ridgeline.errors import InputError, MachineError
 from ridgeline.topology.as_rel import read_as_rel
 from ridgeline.topology.compiled import NotCompiledError, read_compiled
 from ridgeline.topology.demo import demo
@@ -22,6 +24,7 @@ from ridgeline.topology.summary import Profile, Summary, profile, summarise
 
 _BUILTINS: Final = ("builtin:demo", "builtin:world")
 _ZIP_MAGIC: Final = b"PK\x03\x04"
+_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 def load_internet(source: str) -> Internet:
@@ -65,6 +68,11 @@ def describe_internet(source: str) -> Summary:
     return summarise(*load_internet_and_graph(source, deep=True))
 
 
+def describe(internet: Internet) -> Summary:
+    """Return what an Internet that is not in a file yet looks like from afar."""
+    return summarise(internet, as_graph(internet))
+
+
 def describe_as(source: str, asn: int) -> Profile:
     """Return what one AS of an Internet looks like.
 
@@ -80,6 +88,59 @@ def describe_as(source: str, asn: int) -> Profile:
         near = ", ".join(f"AS{n}" for n in sorted(nearest.tolist()))
         raise InputError(f"{source}: there is no AS{asn}; the nearest numbers are {near}")
     return profile(net, graph, index)
+
+
+def place_internet(source: str, geo_asn: Sequence[str], geo_place: Sequence[str]) -> Internet:
+    """Return an Internet with its ASes placed by tables of who holds which address, and where.
+
+    Raises
+    ------
+    InputError
+        A file is not there or wrong, or the Internet has places already.
+    """
+    from ridgeline.topology.cities import cities
+    from ridgeline.topology.geography import holdings, place
+    from ridgeline.topology.ip_ranges import read_asn_ranges, read_place_ranges
+
+    net = load_internet(source)
+    if net.n_pop != net.n_as or not np.all(np.isnan(net.pop_lat)):
+        raise InputError(f"{source}: its ASes have places already")
+    asns = [read_asn_ranges(_read_table(file), file=file) for file in geo_asn]
+    places = [
+        read_place_ranges(_read_table(file), file=file, cities=cities()) for file in geo_place
+    ]
+    held = holdings(asns, places)
+    placed = place(net, held, cities())
+    if np.all(np.isnan(placed.pop_lat)):
+        raise InputError(
+            f"{', '.join([*geo_asn, *geo_place])}: they place none of the ASes of {source}: "
+            f"do both kinds of table cover the same addresses?"
+        )
+    return placed
+
+
+def write_internet(out: str, internet: Internet) -> None:
+    """Write an Internet compiled, as a source for later commands.
+
+    Raises
+    ------
+    MachineError
+        The file cannot be written.
+    """
+    try:
+        write_atomically(Path(out), internet, as_graph(internet), origin=internet.name)
+    except OSError as error:
+        raise MachineError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def _read_table(file: str) -> bytes:
+    try:
+        data = Path(file).read_bytes()
+        return gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data
+    except EOFError:
+        raise InputError(f"{file}: the gzip data ends in the middle: fetch it again") from None
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from None
 
 
 def _load_file(source: str, *, deep: bool) -> tuple[Internet, AsGraph]:
