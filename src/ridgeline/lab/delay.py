@@ -28,7 +28,7 @@ from ridgeline.lab.netlink import LOOPBACK, Batch, VethEnd
 
 _RELAY: Final = Path(__file__).with_name("relay.py")
 _NO_IPV6: Final = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1}
-_FIRST_INDEX: Final = 2  # 1 is lo
+_FIRST_INDEX: Final = 1_000_001  # never the index of the other end: see `VethEnd.index`
 _NETEM_LIMIT: Final = 100_000  # packets under way; the default of 1000 drops at 1 Gbit/s
 
 # <linux/pkt_sched.h>

@@ -32,6 +32,7 @@ The process ends when its control socket is closed: when its parent closes it, o
 """
 
 import contextlib
+import ctypes
 import gc
 import heapq
 import json
@@ -77,6 +78,11 @@ _BLOCKS = 128
 _FRAMES = _BLOCK_BYTES // _FRAME_BYTES * _BLOCKS
 _BIGGEST_FRAME = 70_000
 _BIG_FRAME_QUEUE = 16 * 1024 * 1024
+_ADDRESS_BYTES = 20
+
+Address = ctypes.Array[ctypes.c_char]
+_NOWHERE = ctypes.create_string_buffer(_ADDRESS_BYTES)
+_libc = ctypes.CDLL(None)
 
 
 class Direction:
@@ -84,7 +90,7 @@ class Direction:
 
     __slots__ = ("delay_ns", "free_at", "loss", "ns_per_byte", "out")
 
-    def __init__(self, out: int, delay_us: float, loss: float, bits_per_second: float) -> None:
+    def __init__(self, out: Address, delay_us: float, loss: float, bits_per_second: float) -> None:
         self.out = out
         self.delay_ns = int(delay_us * 1000)
         self.loss = loss
@@ -109,14 +115,14 @@ class Link:
 
     def __init__(self, index_a: int, index_b: int) -> None:
         self.ends = (index_a, index_b)
-        self.sockets = (_open_sender(index_a), _open_sender(index_b))
+        self.addresses = (_address(index_a), _address(index_b))
         self.shape = (0.0, 0.0, 0.0, 0.0)
         self.is_silent = False
 
     def directions(self) -> tuple[tuple[int, Direction], tuple[int, Direction]]:
         """Each way, by the interface at which frames come in."""
         us_ab, us_ba, loss, bits = self.shape
-        a, b = (sock.fileno() for sock in self.sockets)
+        a, b = self.addresses
         return (
             (self.ends[0], Direction(b, us_ab, loss, bits)),
             (self.ends[1], Direction(a, us_ba, loss, bits)),
@@ -131,11 +137,12 @@ class Relay:
         self._control.setblocking(False)
         self._unread = b""
         self._socket, self._ring = _open_ring()
+        self._sender = _open_sender()
         self._links: dict[str, Link] = {}
-        # By interface index. A link without loss and rate is in `_plain`: (socket, delay in ns).
-        self._plain: dict[int, tuple[int, int]] = {}
+        # By interface index. A link without loss and rate is in `_plain`: (where to, delay in ns).
+        self._plain: dict[int, tuple[Address, int]] = {}
         self._shaped: dict[int, Direction] = {}
-        self._heap: list[tuple[int, int, int, bytes]] = []
+        self._heap: list[tuple[int, int, Address, bytes]] = []
         self._next_frame = 0
         self._order = 0
         self.received = self.sent = self.dropped = self.missed = self.wakes = 0
@@ -191,10 +198,10 @@ class Relay:
             way = plain.get(index)
             if way is not None:
                 out, due = way[0], arrived + way[1]
+            elif (direction := self._shaped.get(index)) is not None:
+                out, due = direction.out, direction.due(arrived, size)
             else:
-                direction = self._shaped.get(index)
-                due = direction.due(arrived, size) if direction is not None else 0
-                out = direction.out if direction is not None else -1
+                out, due = _NOWHERE, 0
             if due and frame:
                 self._order += 1
                 push(heap, (due, self._order, out, frame))
@@ -202,14 +209,13 @@ class Relay:
                 self.dropped += 1
 
     def _send(self, until: int) -> None:
-        """Write every frame that is due by `until`."""
-        heap, pop, write, clock = self._heap, heapq.heappop, os.write, time.monotonic_ns
+        """Put out every frame that is due by `until`."""
+        heap, pop, sendto, clock = self._heap, heapq.heappop, _libc.sendto, time.monotonic_ns
+        fd = self._sender.fileno()
         while heap and heap[0][0] <= until:
             due, _, out, frame = pop(heap)
-            try:
-                write(out, frame)
-            except OSError:  # the interface is down (a carrier cut), or its queue is full
-                self.dropped += 1
+            if sendto(fd, frame, len(frame), socket.MSG_DONTWAIT, out, _ADDRESS_BYTES) < 0:
+                self.dropped += 1  # the interface is down (a carrier cut), or its queue is full
                 continue
             self.sent += 1
             late = clock() - due
@@ -309,14 +315,22 @@ def _open_ring() -> tuple[socket.socket, mmap.mmap]:
     return sock, ring
 
 
-def _open_sender(index: int) -> socket.socket:
-    """Open a socket that only sends (protocol 0), past any queue of the interface."""
+def _open_sender() -> socket.socket:
+    """Open a socket that only sends (protocol 0), past any queue of the interfaces.
+
+    One for all: closing a packet socket takes the kernel a grace period of 10 ms.
+    """
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
     sock.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
-    sock.bind((socket.if_indextoname(index), 0))
-    sock.setblocking(False)
     return sock
+
+
+def _address(index: int) -> Address:
+    """Make the struct sockaddr_ll of an interface; socket.sendto would look it up each time."""
+    socket.if_indextoname(index)  # raises if there is none
+    packed = struct.pack("=HHiHBB8x", socket.AF_PACKET, 0, index, 0, 0, 0)
+    return ctypes.create_string_buffer(packed, _ADDRESS_BYTES)
 
 
 def _hurry() -> None:
@@ -329,8 +343,6 @@ def _hurry() -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who holds the control
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     relay = Relay(socket.socket(fileno=os.dup(0)))
     _hurry()
     gc.disable()  # the loop makes no cycles, and a collection would stop the wire

@@ -62,6 +62,7 @@ _NLMSGERR_ATTR_MSG: Final = 1
 _NLA_F_NESTED: Final = 0x8000
 _NLA_TYPE_MASK: Final = 0x3FFF
 _IFF_UP: Final = 0x1
+_IFF_RUNNING: Final = 0x40
 _IFF_LOWER_UP: Final = 0x10000
 _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
@@ -123,7 +124,11 @@ class VethEnd:
     name: str
     namespace: int | NetworkNamespace
     index: int
-    """Interface index in its namespace; chosen by us, so that nobody has to look it up."""
+    """Interface index in its namespace; chosen by us, so that nobody has to look it up.
+
+    Where the two ends have the same number the kernel takes a veth for an ordinary interface, and
+    tells of a lost carrier only once a second (linkwatch): give them different ones.
+    """
     mac: bytes | None = None
 
 
@@ -138,7 +143,9 @@ class Link:
     up: bool
     """Set up by the administrator."""
     carrier: bool
-    """Set up here and on the other side (IFF_LOWER_UP)."""
+    """Set up on the other side too (IFF_LOWER_UP)."""
+    running: bool
+    """Up, with carrier, and the kernel has taken note: packets pass (IFF_RUNNING)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +310,7 @@ def parse_link(body: bytes) -> Link:
         mtu=_U32.unpack(fields[_IFLA_MTU])[0],
         up=bool(flags & _IFF_UP),
         carrier=bool(flags & _IFF_LOWER_UP),
+        running=bool(flags & _IFF_RUNNING),
     )
 
 

@@ -73,10 +73,28 @@ def host_pair(wires: Wires, shapes: Sequence[LinkShape]) -> Iterator[HostPair]:
             )
             for end, host in enumerate((a, b)):
                 _configure(host, end, len(shapes))
+            wait_for_links(pair, up=True)
             yield pair
         finally:
             a.close()
             b.close()
+
+
+def wait_for_links(
+    pair: HostPair, *, up: bool, links: Sequence[int] | None = None, seconds: float = 2.0
+) -> float:
+    """Wait until both hosts have noticed that these links are up, or down; how long it took."""
+    numbers = range(pair.n_links) if links is None else links
+    began = time.monotonic()
+    with Batch(pair.a) as a, Batch(pair.b) as b:
+        while True:
+            seen = [batch.links()[pair.index(number)] for batch in (a, b) for number in numbers]
+            took = time.monotonic() - began
+            if all(link.running is up for link in seen):
+                return took
+            if took > seconds:
+                state = ", ".join(f"{link.name} {link.running}" for link in seen)
+                raise TimeoutError(f"links are not {'up' if up else 'down'}: {state}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
