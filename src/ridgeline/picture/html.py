@@ -140,8 +140,8 @@ def render_table(
 
 
 def render_section(ident: str, heading: str, body: str, *, lead: str = "") -> str:
-    """Draw a section; `lead` (markup) stands under the heading. Empty bodies give nothing."""
-    if not body:
+    """Draw a section; `lead` (markup) stands under the heading. Nothing gives nothing."""
+    if not body and not lead:
         return ""
     opening = f"<p>{lead}</p>\n" if lead else ""
     return (

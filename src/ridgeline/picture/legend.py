@@ -55,10 +55,10 @@ def draw_legend(
                 share=sum(e.share for e in rest), rtt_ms=None,
             )
         )  # fmt: skip
-    columns = max(
-        1, min(len(shown), int((width - 2 * margin + _GUTTER) // (150 if small else 210)))
-    )
-    cell = (width - 2 * margin + _GUTTER) / max(columns, 2 if small else 4) - _GUTTER
+    room = width - 2 * margin + _GUTTER
+    fitting = max(1, int(room // (150 if small else 210)))
+    columns = max(1, min(len(shown), fitting))
+    cell = room / max(columns, min(fitting, 4)) - _GUTTER
     parts = []
     for number, entry in enumerate(shown):
         x = margin + (number % columns) * (cell + _GUTTER)
@@ -92,7 +92,7 @@ def _row(entry: Entry, x: float, y: float, cell: float) -> str:
         f'<tspan class="b">{esc(name)}</tspan></text>'
         f'<text class="ls" x="{num(name_x + text_width(name, 13, bold=True) + 5)}" '
         f'y="{num(y + 15.5)}">{esc(tail)}</text>'
-        f'<text class="lt" text-anchor="end" x="{num(x + cell)}" y="{num(y + 15.5)}">{figure}</text>'
+        f'<text class="lt" text-anchor="end" x="{num(x + cell)}" y="{num(y + 15.5)}">{esc(figure)}</text>'
         f'<rect class="track" x="{num(x)}" y="{num(y + 22)}" width="{num(cell)}" height="2.5"/>'
         f'<rect class="bar {entry.css}" x="{num(x)}" y="{num(y + 22)}" width="{num(bar)}" height="2.5"/></g>'
     )

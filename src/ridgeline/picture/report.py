@@ -227,7 +227,7 @@ def _claims(rehearsal: Rehearsal) -> str:
             f'<path class="{"yes" if seen else "no"}" d="{path}" fill="none" stroke-width="2.2" '
             'stroke-linecap="round" stroke-linejoin="round"/></svg>'
         )
-        detail = f"<small>{esc(text(claim, 'detail'))}</small>" if text(claim, "detail") else ""
+        detail = f" <small>{esc(text(claim, 'detail'))}</small>" if text(claim, "detail") else ""
         rows.append(f"<li>{mark}{esc(text(claim, 'claim'))}{detail}</li>\n")
     if not rows:
         return ""
@@ -302,7 +302,7 @@ def _charts(rehearsal: Rehearsal, event: Record, title: str) -> str:
         "the shade lasts until the next answer. Time runs from the event."
     )
     if routing:
-        caption += " Triangles are changes in routing tables; hover to read them."
+        caption += ' Triangles are changes in routing tables<span class="hover">; hover to read them</span>.'
     return (
         f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
         f"<figcaption>{caption}</figcaption></figure>\n"

@@ -122,8 +122,8 @@ def comparison(rehearsal: Rehearsal) -> str:
     plain, weighted = number(found, "agreement"), number(found, "weighted_agreement")
     lead = ""
     if plain is not None:
-        lead = f"{percent(plain)} of the cities were answered by the site that the model predicted"
-        lead += f", {percent(weighted)} weighted by users." if weighted is not None else "."
+        lead = f"{esc(percent(plain))} of the cities were answered by the site that the model predicted"
+        lead += f", {esc(percent(weighted))} weighted by users." if weighted is not None else "."
     differences = items(found, "differences")
     rows = [r for r in differences if isinstance(r, dict)]
     heads = list(dict.fromkeys(key for row in rows for key in row))
@@ -223,6 +223,10 @@ def _predicted(rehearsal: Rehearsal, client: Record) -> str:
     return f'{words}<span class="soft">, {esc(remark)}</span>' if remark else words
 
 
+def _times(number_of: float) -> str:
+    return {1: "once", 2: "twice"}.get(int(number_of), f"{number_of:.0f} times")
+
+
 def network(rehearsal: Rehearsal) -> str:
     """Draw the sites and what each tells its upstreams."""
     if not rehearsal.sites:
@@ -235,7 +239,7 @@ def network(rehearsal: Rehearsal) -> str:
             words = (
                 f'{esc(text(upstream, "name"))} <span class="soft">AS{esc(text(upstream, "asn"))}'
             )
-            words += f", prepended {prepend:.0f} times" if prepend else ""
+            words += f", prepended {_times(prepend)}" if prepend else ""
             upstreams.append(f"{words}</span>")
         rows.append(
             [

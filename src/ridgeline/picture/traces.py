@@ -75,7 +75,7 @@ def render_traces(traces: Sequence[Record], chips: Chips) -> str:
         return ""
     heads = "".join(
         f'<th scope="col">from {esc(text(p.record, "from"))}'
-        f'<small>to <span class="mono">{esc(text(p.record, "target"))}</span></small></th>'
+        f' <small>to <span class="mono">{esc(text(p.record, "target"))}</span></small></th>'
         for p in paths
     )
     rows = "".join(
@@ -144,9 +144,9 @@ def _cell(group: Sequence[_Path], level: int, chips: Chips, *, parts: bool) -> s
     name = text(hop, "name") or text(hop, "address")
     facts = ", ".join(filter(None, (text(hop, "city"), text(hop, "network"))))
     return (
-        f"{opening}<b>{esc(name)}</b>"
-        f'<span class="a"><span class="mono">{esc(text(hop, "address"))}</span>'
-        f'<span class="num">{milliseconds(rtt) if rtt is not None else ""}</span></span>'
+        f"{opening}<b>{esc(name)}</b> "
+        f'<span class="a"><span class="mono">{esc(text(hop, "address"))}</span> '
+        f'<span class="num">{milliseconds(rtt) if rtt is not None else ""}</span></span> '
         f'<span class="a">{esc(facts)}</span></td>'
     )
 

@@ -191,6 +191,8 @@ def _keys(
 ) -> list[tuple[KeySign, str]]:
     """Signs that this map uses, and what they mean."""
     drawn = [c for c in clients if c.has_place]
+    absent = len(clients) - len(drawn)
+    missing = "1 client without a place is" if absent == 1 else f"{absent} without a place are"
     states = {s.state for s in sites if s.has_place}
     keys: list[tuple[KeySign, str, bool]] = [
         ("dot", "clients, by number", bool(drawn)),
@@ -201,11 +203,7 @@ def _keys(
         ("drained", "drained", "drained" in states),
         ("down", "down", "down" in states),
         ("planned", "planned", "planned" in states),
-        (
-            "",
-            f"{len(clients) - len(drawn)} clients without a place are not drawn",
-            len(drawn) < len(clients),
-        ),
+        ("", f"{missing} not drawn", absent > 0),
     ]
     return [(sign, words) for sign, words, used in keys if used]
 
