@@ -11,7 +11,10 @@ _PALETTE = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", 
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 160  # a file or a pipe has no width of its own
+    return console
 
 
 def _colours(sites: Iterable[str]) -> dict[str, str]:
@@ -70,6 +73,28 @@ def print_status(document: Mapping[str, Any]) -> None:
         console.print("  ".join(node))
 
 
+def print_answered(clients: Sequence[Mapping[str, Any]]) -> None:
+    """Print who answers whom in a report, with the detour that BGP makes."""
+    console = _console()
+    services = list(clients[0]["services"]) if clients else []
+    colours = _colours(dict.fromkeys(client["nearest"] for client in clients))
+    table = Table(title="who answers whom", title_justify="left")
+    for heading in ("client", "city", "network", *services, "detour"):
+        table.add_column(heading)
+    for client in clients:
+        cells = [
+            Text(
+                f"{answer['site'] or 'nobody':<5} {_ms(answer['rtt_ms']):>9}",
+                style=colours.get(answer["site"], ""),
+            )
+            for answer in client["services"].values()
+        ]
+        extra = client["site_km"] - client["nearest_km"]
+        detour = f"{client['nearest']} is {extra:,.0f} km nearer" if extra > 50 else ""
+        table.add_row(client["city"], client["name"], client["network"], *cells, detour)
+    console.print(table)
+
+
 def print_traces(traces: Sequence[Mapping[str, Any]]) -> None:
     """Print traceroutes side by side; what all share is dim, the last hops stand out."""
     console = _console()
@@ -100,7 +125,10 @@ def print_traces(traces: Sequence[Mapping[str, Any]]) -> None:
 def _hop(hop: Mapping[str, Any], *, left: int, reached: bool) -> Text:
     if hop["address"] is None:
         return Text("*", style="dim")
+    # The port says least: what is left tells device, place and network.
     name = (hop["name"] or hop["address"]).removesuffix(".example")
+    if hop["city"] and name.count(".") > 2:
+        name = name.split(".", 1)[1]
     style = "bold green" if reached and left == 0 else "bold yellow" if left == 1 else ""
     return Text(f"{name}\n{_ms(hop['rtt_ms'])}", style=style)
 
@@ -175,12 +203,12 @@ def print_failover(document: Mapping[str, Any]) -> None:
     for heading in ("client", "service", "before", "after", "queries", "lost", "outage"):
         table.add_column(heading, justify="right" if heading in {"queries", "lost"} else "left")
     touched = [
-        row
-        for row in document["clients"]
-        if row["queries_lost"] or row["before"] != row["after"]
+        row for row in document["clients"] if row["queries_lost"] or row["before"] != row["after"]
     ]
     for row in touched:
-        outage = "never answered again" if row["outage_ms"] is None else f"{row['outage_ms']:.0f} ms"
+        outage = (
+            "never answered again" if row["outage_ms"] is None else f"{row['outage_ms']:.0f} ms"
+        )
         table.add_row(
             row["city"],
             row["service"],

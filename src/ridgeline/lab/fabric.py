@@ -51,7 +51,7 @@ _HOST_SYSCTLS: Final[dict[str, object]] = {
     "net/ipv4/ip_forward": 0,
     "net/ipv6/conf/all/forwarding": 0,
     "net/ipv6/conf/default/accept_ra": 0,
-    "net/ipv4/ping_group_range": "0 2147483647",
+    "net/ipv4/ping_group_range": "0 0",
     "net/ipv4/ip_unprivileged_port_start": 0,
 }
 

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
@@ -68,9 +68,13 @@ async def measure(
     *,
     quiet_s: float,
     services: Sequence[str] = (),
+    with_samples: bool = False,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Do something to the network while every client asks every 10 ms; report what was seen."""
+    """Do something to the network while every client asks every 10 ms; report what was seen.
+
+    `with_samples` adds every single query of the clients that noticed something.
+    """
     chosen = _chosen_services(fabric, services)
     plan = ProbePlan(
         questions=tuple(_questions(fabric, chosen, ipv6=False)), interval_ms=INTERVAL_MS
@@ -103,6 +107,7 @@ async def measure(
             prober.kill()
             await prober.wait()
     at_ms = (at - result.started) * 1000
+    clients = [_client(series, at_ms) for series in result.series]
     return {
         "schema": "ridgeline.failover/1",
         "event": event.name,
@@ -112,7 +117,7 @@ async def measure(
         "monotonic_s": at,
         "watched_s": round(time.monotonic() - at, 2),
         "queries_not_sent": result.skipped,
-        "clients": [_client(series, at_ms) for series in result.series],
+        "clients": clients,
         "routing": [
             {
                 "t_ms": round((when - at) * 1000, 2),
@@ -123,7 +128,23 @@ async def measure(
             if when >= at
         ],
         "notes": list(event.notes),
+        **({"timeline": list(_samples(result, clients, at_ms))} if with_samples else {}),
     }
+
+
+def _samples(
+    result: ProbeResult, clients: Sequence[dict[str, Any]], at_ms: float
+) -> Iterator[dict[str, Any]]:
+    for series, client in zip(result.series, clients, strict=True):
+        if client["queries_lost"] or client["before"] != client["after"]:
+            for sample in series.samples:
+                yield {
+                    "city": client["city"],
+                    "service": client["service"],
+                    "t_ms": round(sample.t_ms - at_ms, 1),
+                    "site": sample.site if sample.is_good else None,
+                    "rtt_ms": sample.rtt_ms if sample.is_good else None,
+                }
 
 
 def _client(series: Series, at_ms: float) -> dict[str, Any]:

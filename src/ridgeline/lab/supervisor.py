@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from ridgeline.errors import InputError, MachineError, RidgelineError
 from ridgeline.lab.control import describe_error
 from ridgeline.lab.download import Wanted, download
-from ridgeline.lab.fabric import Fabric
+from ridgeline.lab.fabric import FIRST_INDEX, Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.launch import Reporter
 from ridgeline.lab.measure import Event, client_catchments, measure
@@ -269,7 +269,9 @@ class Supervisor:
             "clients": {
                 node.name.removeprefix("client."): {
                     "city": node.place.city,
+                    "code": node.place.code,
                     "country": node.place.country,
+                    "vantage": self._fabric.neighbour(node.name, FIRST_INDEX),
                     "lat": node.place.lat,
                     "lon": node.place.lon,
                     "network": node.network,
@@ -392,6 +394,7 @@ class Supervisor:
             act,
             quiet_s=QUIET_S,
             services=request.get("services") or (),
+            with_samples=bool(request.get("samples")),
             tell=tell,
         )
 

@@ -55,9 +55,7 @@ def run_inside(namespace: NetworkNamespace, argv: Sequence[str], *, timeout: flo
                 check=False,
             )
     except FileNotFoundError as error:
-        raise MachineError(
-            f"{argv[0]} is not installed", hint="scripts/setup packages"
-        ) from error
+        raise MachineError(f"{argv[0]} is not installed", hint="scripts/setup packages") from error
     except subprocess.TimeoutExpired as error:
         raise MachineError(f"`{' '.join(argv)}` did not end within {timeout:.0f} s") from error
     return Ran(status=done.returncode, output=done.stdout, errors=done.stderr)
@@ -152,7 +150,7 @@ def get(
     namespace: NetworkNamespace, url: str, body_file: Path, *, connect_to: str = ""
 ) -> dict[str, Any]:
     """Fetch a URL with curl: status, the site that says it served, headers, times."""
-    headers_file = body_file.with_suffix(".headers")
+    headers_file = body_file.with_name(f"{body_file.name}.headers")
     argv = ["curl", "-sS", "--max-time", "10", "-o", str(body_file), "-D", str(headers_file)]
     argv += ["-w", "%{json}"]
     if connect_to:
