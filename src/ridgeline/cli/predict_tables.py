@@ -146,7 +146,7 @@ def _print_detours(
     for heading in ("client", what, "lands at", "rtt", "nearest", "would be"):
         right = heading in {what, "rtt", "would be"}
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
-    table.add_column("because the route is by")
+    table.add_column("route by")
     catchment = prediction.map
     for detour in found.detours[:_N_SHOWN]:
         row = detour.row

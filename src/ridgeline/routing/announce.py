@@ -70,7 +70,7 @@ class Announcements:
 
     def length(self) -> NDArray[np.int32]:
         """AS path length of each session as its upstream hears it; int32, shape (n_sessions,)."""
-        return np.array([len(path) for path in self.as_path], np.int32)
+        return np.fromiter(map(len, self.as_path), np.int32, self.n_sessions)
 
     def announcing(self) -> tuple[str, ...]:
         """Names of the sites with at least one session."""

@@ -18,7 +18,7 @@ from ridgeline.routing.announce import Announcements
 from ridgeline.routing.learned import Learned
 from ridgeline.routing.policy import Policy, policy
 from ridgeline.routing.possible import Possible, possible
-from ridgeline.routing.routers import IntArray, Routers, routers
+from ridgeline.routing.routers import IntArray, Routers, check, routers
 from ridgeline.routing.settle import settle
 from ridgeline.routing.sweep import NOBODY, Choices, sweep
 from ridgeline.topology.internet import Internet
@@ -173,26 +173,6 @@ def forward_routers(net: Routers, announcements: Announcements) -> Forwarding:
         possible=options.sites,
         stable=stable,
     )
-
-
-def check(net: Routers, said: Announcements) -> None:
-    """Refuse announcements that were made for another Internet, or by hand and wrongly.
-
-    Raises
-    ------
-    ValueError
-        An index is out of range or arrays differ in length.
-    """
-    n = said.n_sessions
-    columns = (said.pop, said.as_index, said.learned, said.rank, said.as_path, said.communities)
-    if any(len(column) != n for column in columns):
-        raise ValueError("the columns of the announcements differ in length")
-    if n and (said.pop.min() < 0 or said.pop.max() >= net.n):
-        raise ValueError(f"a session points outside the {net.n} PoPs")
-    if n and not np.array_equal(net.pop_as[said.pop], said.as_index):
-        raise ValueError("a session's AS is not the AS of its PoP")
-    if not all(said.as_path):
-        raise ValueError("a session announces an empty AS path")
 
 
 def _certainty(best: Choices, options: Possible) -> NDArray[np.int8]:

@@ -44,8 +44,8 @@ class Policy:
 
     @property
     def is_plain(self) -> bool:
-        """Whether every AS treats all sessions alike."""
-        special = self.lowered or self.towards or self.refused
+        """Whether every AS treats all sessions alike (some may refuse all of them)."""
+        special = self.lowered or self.towards or not all(map(np.all, self.refused.values()))
         return not (special or bool(np.any(self.drained)) or bool(np.any(self.kept)))
 
 
@@ -67,11 +67,10 @@ def policy(asn: NDArray[np.uint32], said: Announcements) -> Policy:
                 orders = towards.setdefault((a, x), np.zeros(n, np.int8))
                 if orders[session] != DO_NOT_ANNOUNCE:
                     orders[session] = what or DO_NOT_ANNOUNCE
-    for session, path in enumerate(said.as_path):
-        for number in set(path):
-            a = _index(asn, number)
-            if a is not None:
-                refused.setdefault(a, np.zeros(n, np.bool_))[session] = True
+    for number in set().union(*said.as_path):
+        a = _index(asn, number)
+        if a is not None:
+            refused[a] = np.array([number in path for path in said.as_path], np.bool_)
     silent = _saying(said, {NO_ADVERTISE})
     return Policy(
         drained=_saying(said, {GRACEFUL_SHUTDOWN}),
@@ -84,10 +83,12 @@ def policy(asn: NDArray[np.uint32], said: Announcements) -> Policy:
 
 
 def _saying(said: Announcements, any_of: Iterable[tuple[int, ...]]) -> BoolArray:
+    if not any(said.communities):
+        return np.zeros(said.n_sessions, np.bool_)
     wanted = set(any_of)
     return np.array([not wanted.isdisjoint(c) for c in said.communities], np.bool_)
 
 
 def _index(asn: NDArray[np.uint32], number: int) -> int | None:
-    at = int(np.searchsorted(asn, np.uint32(number)))
+    at = int(asn.searchsorted(np.uint32(number)))
     return at if at < asn.size and int(asn[at]) == number else None

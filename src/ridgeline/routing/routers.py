@@ -1,13 +1,14 @@
 """An Internet as its routers see it: every PoP's neighbours by role, and IGP costs inside each AS."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ridgeline.net.place import EARTH_RADIUS_KM
-from ridgeline.topology.graph import AsGraph
+from ridgeline.routing.announce import Announcements
+from ridgeline.topology.graph import AsGraph, as_graph
 from ridgeline.topology.internet import CUSTOMER_TO_PROVIDER, PEER_TO_PEER, Internet
 
 IntArray = NDArray[np.int32]
@@ -101,6 +102,10 @@ class Routers:
 @lru_cache(maxsize=4)
 def routers(internet: Internet) -> Routers:
     """Make a router of every PoP (the last few Internets are remembered)."""
+    if internet.n_pop == internet.n_as:  # the graph has the same rows, and may be known already
+        return replace(
+            routers_of_graph(as_graph(internet)), lat=internet.pop_lat, lon=internet.pop_lon
+        )
     a, b = internet.link_a, internet.link_b
     buys, peer = internet.link_rel == CUSTOMER_TO_PROVIDER, internet.link_rel == PEER_TO_PEER
     n = internet.n_pop
@@ -139,8 +144,29 @@ def routers_of_graph(graph: AsGraph) -> Routers:
     )
 
 
+def check(net: Routers, said: Announcements) -> None:
+    """Refuse announcements that were made for another Internet, or by hand and wrongly.
+
+    Raises
+    ------
+    ValueError
+        An index is out of range or arrays differ in length.
+    """
+    n = said.n_sessions
+    columns = (said.pop, said.as_index, said.learned, said.rank, said.as_path, said.communities)
+    if any(len(column) != n for column in columns):
+        raise ValueError("the columns of the announcements differ in length")
+    if n and (said.pop.min() < 0 or said.pop.max() >= net.n):
+        raise ValueError(f"a session points outside the {net.n} PoPs")
+    if n and not np.array_equal(net.pop_as[said.pop], said.as_index):
+        raise ValueError("a session's AS is not the AS of its PoP")
+    if not all(said.as_path):
+        raise ValueError("a session announces an empty AS path")
+
+
 def _rows(n: int, row: IntArray, column: IntArray) -> Rows:
-    edge = np.unique(row.astype(np.int64) * n + column)
+    edge = np.sort(row.astype(np.int64) * n + column)
+    edge = edge[np.concatenate([[True], edge[1:] != edge[:-1]])] if edge.size else edge
     ptr = np.zeros(n + 1, np.int32)
     np.cumsum(np.bincount(edge // n, minlength=n), out=ptr[1:])
     return Rows(ptr=ptr, idx=(edge % n).astype(np.int32))
