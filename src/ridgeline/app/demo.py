@@ -50,7 +50,7 @@ class Demo:
     report: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
 
-    def claim(self, text: str, seen: bool, detail: str = "") -> None:  # noqa: FBT001 - reads best so
+    def claim(self, text: str, seen: bool, detail: str = "") -> None:
         """Note that something promised was, or was not, seen."""
         self.report["claims"].append({"claim": text, "seen": bool(seen), "detail": detail})
 

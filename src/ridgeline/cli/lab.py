@@ -136,7 +136,7 @@ def trace(target: str | None, *, vantage: str, ipv6: bool, name: str, as_json: b
 @ipv6_option
 @name_option
 @json_option
-def dig(  # noqa: PLR0913 - one parameter for each option
+def dig(
     qname: str,
     qtype: str,
     *,
@@ -151,7 +151,11 @@ def dig(  # noqa: PLR0913 - one parameter for each option
     answers = ask(
         name,
         "dig",
-        **{"name": qname, "type": qtype, "target": server, "tcp": tcp, "ipv6": ipv6},
+        name=qname,
+        type=qtype,
+        target=server,
+        tcp=tcp,
+        ipv6=ipv6,
         **{"from": _cities(vantage)},
     )
     if as_json:
@@ -235,5 +239,3 @@ def _failover(name: str, verb: str, *, as_json: bool, **arguments: object) -> No
     from ridgeline.cli.lab_tables import print_failover
 
     print_failover(document)
-
-

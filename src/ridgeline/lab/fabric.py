@@ -4,15 +4,19 @@ Everything it holds dies with its process; there is no teardown to forget.
 """
 
 import asyncio
-import json
-import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
-from ipaddress import IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -24,11 +28,11 @@ from ridgeline.lab.netlink import Batch, RouteEvent, RouteEvents, VethEnd
 from ridgeline.lab.plan import LabPlan, Link, LinkKind, Node, NodeKind, router_config
 from ridgeline.lab.processes import Daemon, start_daemon
 from ridgeline.lab.ready import routers_to_await, until_quiet
+from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
 from ridgeline.lab.services import anycast_addresses, prepare
 from ridgeline.lab.zones import read_zones
 from ridgeline.render.bird import render_bird
-
-explain = lambda a, b: None
+from ridgeline.render.explain import explain
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -369,15 +373,21 @@ class Fabric:
         """Name the node at the other end of an interface."""
         return self._neighbours.get((node, index))
 
-    async def best_routes(self, prefix: str) -> dict[str, Any]:
-        """Read each router's best route for a prefix from its BIRD."""
+    async def best_routes(self, prefix: str) -> dict[str, dict[str, Any] | None]:
+        """Read what each router chose for a prefix (see `routes`)."""
 
-        async def one(node: Node) -> tuple[str, dict[str, Any] | None]:
-            lines = await self._controls[node.name].command(f"show route primary all {prefix}")
+        async def one(node: Node) -> tuple[str, BestRoute | None]:
+            control = self._controls[node.name]
+            try:
+                lines = await control.command(f"show route primary all {prefix}")
+            except MachineError as error:
+                if "not found" not in str(error):  # BIRD's way to say: no route
+                    raise
+                lines = []
             return node.name, parse_best_route(lines)
 
         nodes = [node for node in self.plan.nodes if self._runs(node.name, "bird")]
-        return dict(await asyncio.gather(*(one(node) for node in nodes)))
+        return describe_routes(self.plan, dict(await asyncio.gather(*(one(n) for n in nodes))))
 
     # Breaking links.
 
@@ -407,22 +417,6 @@ class Fabric:
         if self._wires is None:
             raise MachineError("the lab is not built yet")
         return self._wires
-
-
-def parse_best_route(lines: Iterable[str]) -> dict[str, Any] | None:
-    """Read ``show route primary all``: protocol, gateway, AS path; None without a route."""
-    route: dict[str, Any] = {}
-    for line in lines:
-        words = line.split()
-        if "[" in line and "protocol" not in route:
-            route["protocol"] = line.split("[", 1)[1].split()[0].rstrip("]")
-        if words[:1] == ["via"]:
-            route.setdefault("gateway", words[1])
-        if words[:1] == ["BGP.as_path:"]:
-            route["as_path"] = [int(word) for word in words[1:] if word.isdigit()]
-        if words[:1] == ["BGP.local_pref:"]:
-            route["local_pref"] = int(words[1])
-    return route or None
 
 
 def describe_death(daemon: Daemon) -> MachineError:

@@ -19,8 +19,8 @@ from ridgeline.lab.birdctl import BirdControl
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.plan import Link, LinkKind
 from ridgeline.lab.processes import end_daemon
-from ridgeline.spec.model import SiteState
 from ridgeline.render.bird import BFD_INTERVAL_MS, BFD_MULTIPLIER, HOLD_TIME_S
+from ridgeline.spec.model import SiteState
 
 
 class How(Enum):

@@ -512,10 +512,21 @@ def router_config(plan: LabPlan, node: Node, *, log: str) -> BirdRouter:
     )
 
 
-def protocol_name(role: Role, neighbour: str) -> str:
-    """Name the BIRD protocol of a session: ``provider_tanuki_nrt``."""
-    clean = "".join(c if c.isalnum() else "_" for c in neighbour)
-    return f"{role.value}_{clean}"
+def ibgp_name(neighbour: str) -> str:
+    """Name the BIRD protocol of an iBGP session: ``ibgp_tanuki_nrt``."""
+    return f"ibgp_{_identifier(neighbour)}"
+
+
+def ebgp_name(role: Role, neighbour: str, interface: str) -> str:
+    """Name the BIRD protocol of a session with another network: ``provider_tanuki_nrt_eth0``.
+
+    Two links may join the same two routers: the interface tells their sessions apart.
+    """
+    return f"{role.value}_{_identifier(neighbour)}_{interface}"
+
+
+def _identifier(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)
 
 
 _OPPOSITE: Final = {
@@ -539,9 +550,8 @@ def _session(
             if upstream.asn == other.asn
             for prefix in upstream.prefixes
         )
-    # Two links may join the same two routers: the interface tells their protocols apart.
     return EbgpSession(
-        name=f"{protocol_name(role, other.name)}_{here.interface}",
+        name=ebgp_name(role, other.name, here.interface),
         role=role,
         asn=other.asn,
         local4=here.address4.ip,
@@ -563,7 +573,7 @@ def _ibgp_sessions(plan: LabPlan, node: Node) -> Iterator[IbgpSession]:
     """Pair with every router of the network; the links are a full mesh, and so are the sessions."""
     for _, other, _ in _interior_links(plan, node):
         yield IbgpSession(
-            name=f"ibgp_{protocol_name(Role.PEER, other.name).removeprefix('peer_')}",
+            name=ibgp_name(other.name),
             remote4=other.loopback4,
             passive=node.name > other.name,
         )
