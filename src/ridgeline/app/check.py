@@ -1,9 +1,11 @@
 """Read a spec from the disk, and look for the files that it names.
 
 `read_spec` is what every command uses. `check_spec` is the command of that name: it raises nothing,
-and tells what the spec's text cannot: whether its zone files, certificates and keys are there.
+and tells what the spec's text cannot: whether its zone files, certificates and keys are there, and
+whether the zones are zones.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from ridgeline.spec.parse import (
 
 STDIN: Final = "-"
 _MAX_BYTES: Final = 4 * 2**20
+_PLACED: Final = re.compile(r"(?P<file>.+?):(?:(?P<line>[0-9]+):)? (?P<message>.+)")
 # What a PEM file of that kind has on one of its lines (RFC 7468).
 _PEM: Final = {FileKind.CERTIFICATE: b"BEGIN CERTIFICATE-", FileKind.KEY: b"PRIVATE KEY-"}
 
@@ -69,8 +72,15 @@ def check_spec(path: str) -> Verdict:
         problems = error.problems or (Problem(file, 1, 1, "", _without_name(str(error), file)),)
         return Verdict(file=file, spec=None, problems=problems, warnings=())
     examined = examine_spec(text, file=file)
-    problems = tuple(sorted([*examined.problems, *_preflight(examined, Path(file).parent)]))
-    return Verdict(file=file, spec=examined.spec, problems=problems, warnings=examined.warnings)
+    found = [*examined.problems, *_preflight(examined, Path(file).parent)]
+    if examined.spec is not None and not found:
+        found += _zone_problems(examined.spec)
+    return Verdict(
+        file=file,
+        spec=examined.spec,
+        problems=tuple(sorted(found)),
+        warnings=examined.warnings,
+    )
 
 
 def _name(path: str) -> str:
@@ -124,3 +134,18 @@ def _look_at(named: NamedFile, path: Path) -> str:
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
     return ""
+
+
+def _zone_problems(spec: Spec) -> Iterator[Problem]:
+    """Read the zones as the lab would, each mistake placed in the zone's own file."""
+    from ridgeline.lab.zones import read_zones
+
+    try:
+        read_zones(spec)
+    except InputError as error:
+        for line in str(error).splitlines():
+            found = _PLACED.fullmatch(line)
+            if found is None:
+                yield Problem(spec.file, 1, 1, "services", line)
+            else:
+                yield Problem(found["file"], int(found["line"] or 1), 1, "", found["message"])

@@ -1,5 +1,6 @@
 """The door: the text of a spec goes in, a frozen `Spec` or every problem comes out."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -94,10 +95,11 @@ def decode_spec(data: bytes, *, file: str) -> str:
     InputError
         The bytes are not UTF-8; says where the first wrong one is.
     """
+    data = data.removeprefix(BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig")
+        before = data[: error.start].decode()
         line = before.count("\n") + 1
         column = len(before) - (before.rfind("\n") + 1) + 1
         found = f"byte 0x{data[error.start]:02x} is not UTF-8: save the file in that encoding"

@@ -36,8 +36,8 @@ def render_schema() -> str:
 def _tidy(node: Any) -> Any:
     """Drop what only pydantic needs: made-up titles, and `null` for a field that may be left out."""
     match node:
-        case {"anyOf": [only, {"type": "null"}], **rest}:
-            return _tidy({**only, **rest})
+        case {"anyOf": [*kinds, {"type": "null"}], **rest}:
+            return _tidy({**(kinds[0] if len(kinds) == 1 else {"anyOf": kinds}), **rest})
         case {"patternProperties": _, "type": "object", **rest} if (
             "additionalProperties" not in rest
         ):
