@@ -204,10 +204,14 @@ class RawCoordinates(_Raw):
     lat: _Lat = Field(description="Degrees north", examples=[35.76])
     lon: _Lon = Field(description="Degrees east", examples=[140.39])
     city: _Words | None = Field(
-        default=None, description="The city's name; the site's by default", examples=["Tokyo"]
+        default=None,
+        description="The city's name; by default that of the site's IATA code, or else the site's name",
+        examples=["Tokyo"],
     )
     country: _Country | None = Field(
-        default=None, description="ISO 3166-1 alpha-2 country code", examples=["JP"]
+        default=None,
+        description="ISO 3166-1 alpha-2 country code; by default that of the site's IATA code, or unknown",
+        examples=["JP"],
     )
 
 

@@ -17,7 +17,7 @@ from ridgeline.errors import Problem
 from ridgeline.spec.words import explain_syntax, shown
 
 MAX_CHARACTERS: Final = 2**20  # twenty thousand sites; some five seconds of parsing
-MAX_PROBLEMS: Final = 1000  # more are counted, not listed
+MAX_PROBLEMS: Final = 1000  # nobody reads more in one go
 MAX_DEPTH: Final = 16  # a spec is six levels deep
 
 _CORE_TAGS: Final = "tag:yaml.org,2002:"

@@ -7,17 +7,16 @@ may be fewer than the file has.
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
-from ridgeline.errors import Problem
 from ridgeline.net.airports import codes_of_city, find_place
 from ridgeline.net.asn import Asn
 from ridgeline.net.community import GRACEFUL_SHUTDOWN, render_community
 from ridgeline.net.place import Place, great_circle_km
 from ridgeline.spec._raw import (
+    RawCoordinates,
     RawHealth,
     RawParts,
     RawService,
@@ -27,6 +26,8 @@ from ridgeline.spec._raw import (
 )
 from ridgeline.spec.document import Entries, Location, find
 from ridgeline.spec.model import Address, Prefix, ServiceKind, SiteState
+from ridgeline.spec.prefix_table import PrefixTable
+from ridgeline.spec.report import Report
 from ridgeline.spec.values import NAME
 from ridgeline.spec.words import did_you_mean, listed
 
@@ -43,31 +44,9 @@ _PORTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Collects what is wrong, each at its place in the file."""
-
-    file: str
-    root: Entries
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
-
-    def problem(self, location: Location, message: str, *, at_key: bool = False) -> None:
-        self.problems.append(self.at(location, message, at_key=at_key))
-
-    def warning(self, location: Location, message: str) -> None:
-        self.warnings.append(self.at(location, message))
-
-    def at(self, location: Location, message: str = "", *, at_key: bool = False) -> Problem:
-        """Make a problem that points at a value of the file, or at its key."""
-        found = find(self.root, location)
-        at = found.key_at if at_key else found.at
-        return Problem(self.file, at.line, at.column, found.where, message)
-
-
 def check_meaning(parts: RawParts, report: Report, *, complete: bool) -> None:
     """Try every rule on the parts; `complete` says that they are the whole file."""
-    table = _PrefixTable(parts.prefixes or ())
+    table = PrefixTable(parts.prefixes or ())
     _check_prefixes(table, report)
     for name, service in parts.services.items():
         _check_service(name, service, report)
@@ -96,46 +75,28 @@ def merge_health(defaults: RawHealth, own: RawServiceHealth | None) -> RawHealth
 def place_of(name: str, site: RawSite) -> Place | None:
     """Return where a site is: by its location, or else by the code that is its name."""
     code = name.lower()
-    match site.location:
-        case None:
-            return find_place(code)
-        case Place() as place:
-            return place
-        case at:
-            return Place(
-                code=code, city=at.city or code, country=at.country or "", lat=at.lat, lon=at.lon
-            )
+    by_name = find_place(code)
+    if site.location is None or isinstance(site.location, Place):
+        return site.location or by_name
+    at = site.location
+    near = by_name if by_name is not None and _km(by_name, at) <= FAR_KM else None
+    return Place(
+        code=code,
+        city=at.city or (near.city if near else code),
+        country=at.country or (near.country if near else ""),
+        lat=at.lat,
+        lon=at.lon,
+    )
+
+
+def _km(one: Place, other: Place | RawCoordinates) -> float:
+    return great_circle_km(one.lat, one.lon, other.lat, other.lon)
 
 
 # --- prefixes ---
 
 
-class _PrefixTable:
-    """Finds the prefix that holds an address, without trying them all."""
-
-    def __init__(self, prefixes: Sequence[Prefix]) -> None:
-        self._index: dict[tuple[int, int, int], int] = {}
-        self._lengths: dict[int, list[int]] = {}
-        self.prefixes = prefixes
-        for index, prefix in enumerate(prefixes):
-            key = (prefix.version, prefix.prefixlen, int(prefix.network_address))
-            self._index.setdefault(key, index)
-        for version in (4, 6):
-            lengths = {length for v, length, _ in self._index if v == version}
-            self._lengths[version] = sorted(lengths, reverse=True)
-
-    def find(self, address: Address, *, shorter_than: int = 129) -> int | None:
-        """Return the index of the longest prefix that holds the address."""
-        number, bits = int(address), address.max_prefixlen
-        for length in self._lengths[address.version]:
-            network = number >> (bits - length) << (bits - length)
-            index = self._index.get((address.version, length, network))
-            if length < shorter_than and index is not None:
-                return index
-        return None
-
-
-def _check_prefixes(table: _PrefixTable, report: Report) -> None:
+def _check_prefixes(table: PrefixTable, report: Report) -> None:
     prefixes = table.prefixes
     for index in _repeated(prefixes):
         report.problem(("prefixes", index), f"{prefixes[index]} stands twice")
@@ -192,7 +153,7 @@ def _check_service(name: str, service: RawService, report: Report) -> None:
         report.problem((*where, "addresses", index), f"{service.addresses[index]} stands twice")
 
 
-def _check_addresses(name: str, service: RawService, table: _PrefixTable, report: Report) -> None:
+def _check_addresses(name: str, service: RawService, table: PrefixTable, report: Report) -> None:
     for index, address in enumerate(service.addresses):
         where = ("services", name, "addresses", index)
         found = table.find(address)
@@ -208,7 +169,9 @@ def _check_addresses(name: str, service: RawService, table: _PrefixTable, report
             )
         elif address == prefix.network_address and prefix.prefixlen < prefix.max_prefixlen - 1:
             what = "the network's own" if prefix.version == 4 else "the Subnet-Router anycast"
-            standard = "RFC 1122, section 3.2.1.3" if prefix.version == 4 else "RFC 4291, 2.6.1"
+            standard = (
+                "RFC 1122, section 3.2.1.3" if prefix.version == 4 else "RFC 4291, section 2.6.1"
+            )
             report.warning(
                 where, f"{address} is {what} address of {prefix}; choose another ({standard})"
             )
@@ -227,7 +190,8 @@ def _check_addresses(name: str, service: RawService, table: _PrefixTable, report
     if inside is not None:
         report.problem(
             ("services", name, "origin"),
-            f"{origin} is inside {table.prefixes[inside]}, which we announce: each site would fetch from itself",
+            f"{origin} is inside {table.prefixes[inside]}, which we announce: "
+            "each site would fetch from itself",
         )
 
 
@@ -279,7 +243,7 @@ def _check_site(name: str, site: RawSite, report: Report) -> None:
     by_name = find_place(name)
     place = place_of(name, site)
     if by_name is not None and place is not None and site.location is not None:
-        km = great_circle_km(by_name.lat, by_name.lon, place.lat, place.lon)
+        km = _km(by_name, place)
         if km > FAR_KM:
             report.warning(
                 ("sites", name, "location"),
@@ -327,7 +291,7 @@ def _check_upstream(
     if parts.asn is not None and upstream.asn == parts.asn:
         report.problem(
             (*where, "asn"),
-            f"AS{upstream.asn} is our own; an upstream is another network (RFC 4271, 9.1.2)",
+            f"AS{upstream.asn} is our own; an upstream is another network (RFC 4271, section 9.1.2)",
         )
     ours = set(parts.prefixes or ())
     for index, prefix in enumerate(upstream.prefixes or ()):

@@ -8,8 +8,9 @@ from enum import Enum
 from ridgeline.errors import InputError, Problem
 from ridgeline.spec._raw import RawHealth, RawParts, RawService, RawSite, RawSpec, RawUpstream
 from ridgeline.spec.document import MAX_PROBLEMS, Entries, Location, find, read_document
-from ridgeline.spec.meaning import Report, check_meaning, merge_health, place_of
+from ridgeline.spec.meaning import check_meaning, merge_health, place_of
 from ridgeline.spec.model import Health, Prefix, Service, Site, Spec, Tls, Upstream
+from ridgeline.spec.report import Report
 from ridgeline.spec.shape import read_shape
 
 

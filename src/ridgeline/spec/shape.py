@@ -70,10 +70,14 @@ def read_shape(root: Entries, *, file: str) -> tuple[RawSpec | None, RawParts, l
 
 def _said_already(root: Entries, detail: ErrorDetails, found: Found) -> bool:
     """Whether the document's problems cover this: an alias or no value stands here."""
-    if detail["type"] == "missing":
-        parent = find(root, detail["loc"][:-1]).node
-        return isinstance(parent, Entries) and "<<" in parent.nodes  # YAML 1.1's merge key
-    return isinstance(found.node, Scalar) and found.node.broken
+    is_broken = isinstance(found.node, Scalar) and found.node.broken
+    match detail["type"], detail["loc"]:
+        case "missing", (*parent, _):
+            node = find(root, tuple(parent)).node
+            return isinstance(node, Entries) and "<<" in node.nodes  # YAML 1.1's merge key
+        case "extra_forbidden", (*_, key):
+            return is_broken and key == "<<"
+    return is_broken
 
 
 def _explain(root: Entries, detail: ErrorDetails) -> tuple[Found, str]:

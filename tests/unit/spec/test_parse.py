@@ -87,6 +87,15 @@ def test_a_location_places_a_site(location: str, place: Place) -> None:
     assert site.place == place
 
 
+def test_coordinates_near_the_airport_that_names_a_site_are_in_its_city() -> None:
+    here, there = (
+        parse_spec(MINIMAL.replace("{up", f"{{location: {at}, up"), file="x").sites[0].place
+        for at in ("{lat: 35.68, lon: 139.77}", "{lat: 51.5, lon: -0.1, country: GB}")
+    )
+    assert here == Place(code="nrt", city="Tokyo", country="JP", lat=35.68, lon=139.77)
+    assert there == Place(code="nrt", city="nrt", country="GB", lat=51.5, lon=-0.1)
+
+
 def test_one_upstream_may_stand_twice_for_different_prefixes() -> None:
     text = MINIMAL.replace(
         "[{asn: 65550}]",
