@@ -1,14 +1,14 @@
 """Did we get what we planned? Two maps, row by row."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from ridgeline.catchment.model import CatchmentMap, Certainty, Row
+from ridgeline.catchment.model import CatchmentMap, Certainty
 from ridgeline.errors import InputError
 
-Key: TypeAlias = Callable[[Row], Hashable | None]
+_Pair: TypeAlias = tuple[int, int]
 
 SLOWER_MS: Final = 1.0  # less is noise in any measurement
 
@@ -96,117 +96,136 @@ def compare(a: CatchmentMap, b: CatchmentMap) -> Comparison:
     InputError
         No row of one map has a partner in the other.
     """
-    rows_a, rows_b = list(a.rows()), list(b.rows())
-    matched_by, key = _best_key(rows_a, rows_b)
-    index_a, index_b = _index(rows_a, key), _index(rows_b, key)
+    matched_by, keys_a, keys_b = _best_keys(a, b)
+    index_a, index_b = _index(a, keys_a), _index(b, keys_b)
     pairs = [
-        pair for k in index_a.keys() & index_b.keys() for pair in _pair(index_a[k], index_b[k])
+        pair
+        for key, rows in index_a.items()
+        if key in index_b
+        for pair in _pair(rows, index_b[key])
     ]
     if not pairs:
         raise InputError(
             f"the maps have no vantage point in common: {_first(a)} against {_first(b)}"
         )
-    pairs.sort(key=lambda pair: (-pair[0].weight, pair[0].name, pair[1].service))
-    slower = [s for s in map(_slower, pairs) if s is not None]
+    pairs.sort(key=lambda pair: (-a.weight[pair[0]], a.name[pair[0]], b.service[pair[1]]))
+    both = _Pairs(a, b)
+    slower = [s for s in map(both.slower, pairs) if s is not None]
+    certain: dict[Certainty | None, list[_Pair]] = defaultdict(list)
+    for pair in pairs:
+        certain[a.certainty[pair[0]]].append(pair)
     return Comparison(
         a=a,
         b=b,
         matched_by=matched_by,
-        overall=_agreement(pairs),
-        by_certainty={
-            c: _agreement(some)
-            for c in Certainty
-            if (some := [pair for pair in pairs if pair[0].certainty is c])
-        },
+        overall=both.agreement(pairs),
+        by_certainty={c: both.agreement(certain[c]) for c in Certainty if c in certain},
         outside_possible=tuple(
-            dict.fromkeys(x.name for x, y in pairs if x.possible and y.site not in x.possible)
+            dict.fromkeys(
+                a.name[i] for i, j in pairs if a.possible[i] and b.site[j] not in a.possible[i]
+            )
         ),
-        moved=_moves(pairs),
+        moved=both.moves(pairs),
         slower=tuple(sorted((s for s in slower if s.by_ms > 0), key=lambda s: -s.by_ms * s.weight)),
         n_faster=sum(s.by_ms < 0 for s in slower),
-        n_only_a=len(rows_a) - len({id(x) for x, _ in pairs}),
-        n_only_b=len(rows_b) - len({id(y) for _, y in pairs}),
+        n_only_a=len(a) - len({i for i, _ in pairs}),
+        n_only_b=len(b) - len({j for _, j in pairs}),
     )
 
 
-_KEYS: Final[dict[str, Key]] = {
-    "name": lambda row: row.name,
-    "network and city": lambda row: (row.asn, row.city) if row.asn and row.city else None,
-    "network": lambda row: row.asn,
-}
+def _keys(catchment: CatchmentMap) -> dict[str, list[Hashable | None]]:
+    """Return what may tell one vantage point from another, best first; None where it is not known."""
+    places = zip(catchment.asn, catchment.city, strict=True)
+    return {
+        "name": list(catchment.name),
+        "network and city": [(asn, city) if asn and city else None for asn, city in places],
+        "network": list(catchment.asn),
+    }
 
 
-def _best_key(a: list[Row], b: list[Row]) -> tuple[str, Key]:
-    def n_paired(key: Key) -> int:
-        known = {key(row) for row in a} - {None}
-        return sum(key(row) in known for row in b)
+def _best_keys(
+    a: CatchmentMap, b: CatchmentMap
+) -> tuple[str, list[Hashable | None], list[Hashable | None]]:
+    keys_a, keys_b = _keys(a), _keys(b)
 
-    name = max(_KEYS, key=lambda name: n_paired(_KEYS[name]))  # the first of equals
-    return name, _KEYS[name]
+    def n_paired(name: str) -> int:
+        known = set(keys_a[name]) - {None}
+        return sum(key in known for key in keys_b[name])
+
+    name = max(keys_a, key=n_paired)  # the first of equals
+    return name, keys_a[name], keys_b[name]
 
 
-def _index(rows: list[Row], key: Key) -> dict[Hashable, dict[str, Row]]:
+def _index(catchment: CatchmentMap, keys: list[Hashable | None]) -> dict[Hashable, dict[str, int]]:
     """Rows by key and service; of several, the heaviest stands for the vantage point."""
-    index: dict[Hashable, dict[str, Row]] = defaultdict(dict)
-    for row in rows:
-        k = key(row)
-        if k is not None:
-            other = index[k].get(row.service)
-            if other is None or row.weight > other.weight:
-                index[k][row.service] = row
+    index: dict[Hashable, dict[str, int]] = {}
+    for row, (key, service) in enumerate(zip(keys, catchment.service, strict=True)):
+        if key is None:
+            continue
+        services = index.setdefault(key, {})
+        other = services.get(service)
+        if other is None or catchment.weight[row] > catchment.weight[other]:
+            services[service] = row
     return index
 
 
-def _pair(a: dict[str, Row], b: dict[str, Row]) -> Iterator[tuple[Row, Row]]:
+def _pair(a: dict[str, int], b: dict[str, int]) -> Iterator[_Pair]:
     for service, row in a.items():
         if not service:
             yield from ((row, other) for other in b.values())
-        elif service in b or "" in b:
-            yield row, b.get(service, b.get("", row))
+            continue
+        other = b.get(service, b.get(""))
+        if other is not None:
+            yield row, other
 
 
-def _agreement(pairs: list[tuple[Row, Row]]) -> Agreement:
-    same = [pair for pair in pairs if pair[0].site == pair[1].site]
-    return Agreement(
-        n=len(pairs),
-        n_same=len(same),
-        weight=sum(x.weight for x, _ in pairs),
-        weight_same=sum(x.weight for x, _ in same),
-    )
+class _Pairs:
+    """Two maps, looked at through pairs of their rows."""
 
+    def __init__(self, a: CatchmentMap, b: CatchmentMap) -> None:
+        self.a, self.b = a, b
 
-def _moves(pairs: list[tuple[Row, Row]]) -> tuple[Move, ...]:
-    found: dict[tuple[str | None, str | None], list[Row]] = defaultdict(list)
-    for x, y in pairs:
-        if x.site != y.site:
-            found[x.site, y.site].append(x)
-    moves = [
-        Move(
-            before=before,
-            after=after,
-            n=len(rows),
-            weight=sum(row.weight for row in rows),
-            names=tuple(Counter(row.name for row in rows)),
+    def agreement(self, pairs: list[_Pair]) -> Agreement:
+        same = [i for i, j in pairs if self.a.site[i] == self.b.site[j]]
+        return Agreement(
+            n=len(pairs),
+            n_same=len(same),
+            weight=sum(self.a.weight[i] for i, _ in pairs),
+            weight_same=sum(self.a.weight[i] for i in same),
         )
-        for (before, after), rows in found.items()
-    ]
-    return tuple(sorted(moves, key=lambda m: (-m.weight, -m.n, m.before or "", m.after or "")))
 
+    def moves(self, pairs: list[_Pair]) -> tuple[Move, ...]:
+        found: dict[tuple[str | None, str | None], list[int]] = defaultdict(list)
+        for i, j in pairs:
+            if self.a.site[i] != self.b.site[j]:
+                found[self.a.site[i], self.b.site[j]].append(i)
+        moves = [
+            Move(
+                before=before,
+                after=after,
+                n=len(rows),
+                weight=sum(self.a.weight[i] for i in rows),
+                names=tuple(dict.fromkeys(self.a.name[i] for i in rows)),
+            )
+            for (before, after), rows in found.items()
+        ]
+        return tuple(sorted(moves, key=lambda m: (-m.weight, -m.n, m.before or "", m.after or "")))
 
-def _slower(pair: tuple[Row, Row]) -> Slower | None:
-    """Return the change in time, either way, where it is known and more than noise."""
-    x, y = pair
-    if x.rtt_ms is None or y.rtt_ms is None or abs(y.rtt_ms - x.rtt_ms) < SLOWER_MS:
-        return None
-    return Slower(
-        name=x.name,
-        service=y.service or x.service,
-        weight=x.weight,
-        before=x.site,
-        after=y.site,
-        before_ms=x.rtt_ms,
-        after_ms=y.rtt_ms,
-    )
+    def slower(self, pair: _Pair) -> Slower | None:
+        """Return the change in time, either way, where it is known and more than noise."""
+        i, j = pair
+        before, after = self.a.rtt_ms[i], self.b.rtt_ms[j]
+        if before is None or after is None or abs(after - before) < SLOWER_MS:
+            return None
+        return Slower(
+            name=self.a.name[i],
+            service=self.b.service[j] or self.a.service[i],
+            weight=self.a.weight[i],
+            before=self.a.site[i],
+            after=self.b.site[j],
+            before_ms=before,
+            after_ms=after,
+        )
 
 
 def _first(catchment: CatchmentMap) -> str:

@@ -77,32 +77,37 @@ def _colours(sites: Iterable[str]) -> dict[str | None, str]:
 
 def _site_table(prediction: Prediction, colours: Mapping[str | None, str], what: str) -> Table:
     spec = prediction.spec
+    shares = prediction.sites.values()
+    has_time = any(share.median_rtt_ms is not None for share in shares)
     has_capacity = any(spec.site(name).capacity is not None for name in prediction.sites)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("site")
-    table.add_column("city")
+    table.add_column("city", no_wrap=True, max_width=16)
     for heading in ("share", what):
-        table.add_column(heading, justify="right")
-    table.add_column("")
-    for heading in ("median", "p95", *(("load",) if has_capacity else ())):
-        table.add_column(heading, justify="right")
-    top = max((share.share for share in prediction.sites.values()), default=0.0) or 1.0
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    if has_time:
+        table.add_column("median", justify="right", no_wrap=True)
+        table.add_column("p95", justify="right", no_wrap=True)
+    if has_capacity:
+        table.add_column("load")
+    bar = _BAR // 2 if has_capacity and has_time else _BAR
+    top = max((share.share for share in shares), default=0.0) or 1.0
     for name, share in prediction.sites.items():
-        site = spec.site(name)
         cells = [
             Text(name, style=colours[name]),
-            Text(site.place.city),
+            Text(spec.site(name).place.city),
             *_share_cells(share),
-            Text("█" * round(_BAR * share.share / top), style=colours[name]),
-            Text(_ms(share.median_rtt_ms)),
-            Text(_ms(share.p95_rtt_ms)),
+            Text("█" * round(bar * share.share / top), style=colours[name]),
         ]
+        if has_time:
+            cells += [Text(_ms(share.median_rtt_ms)), Text(_ms(share.p95_rtt_ms))]
         if has_capacity:
             cells.append(_load(prediction, name, share))
         table.add_row(*cells)
     if prediction.unreached is not None:
-        cells = [Text("none", style=colours[None]), Text("unreached")]
-        table.add_row(*cells, *_share_cells(prediction.unreached))
+        nobody = [Text("none", style=colours[None]), Text("unreached")]
+        table.add_row(*nobody, *_share_cells(prediction.unreached))
     return table
 
 
@@ -117,7 +122,7 @@ def _load(prediction: Prediction, name: str, share: SiteShare) -> Text:
         return Text("")
     if prediction.load_is_users:
         full = _count(capacity / share.share) if share.share else "never"
-        return Text(f"full at {full} q/s in all")
+        return Text(f"full at {full} q/s")
     load = prediction.load[name]
     return Text(
         f"{100 * load / capacity:.0f} % of {_count(capacity)} q/s",

@@ -20,7 +20,7 @@ from ridgeline.routing.policy import Policy, policy
 from ridgeline.routing.possible import Possible, possible
 from ridgeline.routing.routers import IntArray, Routers, check, routers
 from ridgeline.routing.settle import settle
-from ridgeline.routing.sweep import NOBODY, Choices, sweep
+from ridgeline.routing.sweep import NOBODY, Choices, has_one_bit, sweep
 from ridgeline.topology.internet import Internet
 
 NO_SITE: Final = -1
@@ -154,8 +154,9 @@ def forward_routers(net: Routers, announcements: Announcements) -> Forwarding:
         best, stable = settle(net, announcements, rules)
     else:
         best = sweep(net, announcements, rules)
-    options = possible(net, announcements, rules)
     heard = best.session != NOBODY
+    plain = Possible(best.sites, heard)
+    options = plain if rules.is_plain else possible(net, announcements, rules)
     site = np.full(net.n, NO_SITE, np.int32)
     site[heard] = announcements.site[best.session[heard]]
     return Forwarding(
@@ -176,9 +177,7 @@ def forward_routers(net: Routers, announcements: Announcements) -> Forwarding:
 
 
 def _certainty(best: Choices, options: Possible) -> NDArray[np.int8]:
-    words = options.sites
-    some = words != 0
-    one = (np.sum(some, axis=0) == 1) & np.all(words & (words - some) == 0, axis=0)
+    one = has_one_bit(options.sites)
     codes = np.where(best.agreement > LIKELY_SHARE, CertaintyCode.LIKELY, CertaintyCode.POSSIBLE)
     codes[one & options.sure] = CertaintyCode.CERTAIN
     codes[best.session == NOBODY] = CertaintyCode.UNREACHED

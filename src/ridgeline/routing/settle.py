@@ -17,7 +17,7 @@ from ridgeline.routing.sweep import Choices
 def settle(net: Routers, said: Announcements, rules: Policy) -> tuple[Choices, bool]:  # noqa: ARG001 - the fast twin will want the rules
     """Return every router's best route, and whether routing came to rest."""
     settled = settle_reference(net, said)
-    best = Choices.none(net.n)
+    best = Choices.none(net.n, said.n_sites)
     for here, route in enumerate(settled.best):
         if route is not None:
             best.session[here] = route.session

@@ -43,6 +43,9 @@ class Choices:
         `Learned` value.
     agreement : float32 array
         Part of the equally good routes, each tie weighed evenly, that surely lead to the same site.
+    sites : uint64 array, shape (n_words, n)
+        Sites behind all equally good routes: bit ``s % 64`` of word ``s // 64``. Right only where
+        every AS treats all sessions alike; else ask `possible`.
     """
 
     session: IntArray
@@ -50,9 +53,10 @@ class Choices:
     length: IntArray
     learned: NDArray[np.int8]
     agreement: NDArray[np.float32]
+    sites: NDArray[np.uint64]
 
     @classmethod
-    def none(cls, n: int) -> "Choices":
+    def none(cls, n: int, n_sites: int) -> "Choices":
         """Return what holds before anything is heard."""
         return cls(
             np.full(n, NOBODY, np.int32),
@@ -60,6 +64,7 @@ class Choices:
             np.zeros(n, np.int32),
             np.zeros(n, np.int8),
             np.zeros(n, np.float32),
+            np.zeros((max(1, -(-n_sites // 64)), n), np.uint64),
         )
 
 
@@ -95,6 +100,15 @@ def join(offers: list[Offers]) -> Offers:
     )
 
 
+def has_one_bit(words: NDArray[np.uint64]) -> BoolArray:
+    """Whether exactly one bit is set in each column; words of shape (n_words, m)."""
+    some = words != 0
+    one: BoolArray = np.sum(some, axis=0) == 1
+    for word, has in zip(words, some, strict=True):
+        one &= (word & (word - has)) == 0
+    return one
+
+
 def sweep(net: Routers, said: Announcements, rules: Policy) -> Choices:
     """Give every router its best route; no AS may lower a local preference (`rules.lowered`)."""
     run = _Sweep(net, said, rules)
@@ -109,12 +123,13 @@ class _Sweep:
 
     def __init__(self, net: Routers, said: Announcements, rules: Policy) -> None:
         self.net, self.said, self.rules = net, said, rules
-        self.best = Choices.none(net.n)
+        self.best = Choices.none(net.n, said.n_sites)
         self.done = np.zeros(net.n_as, np.bool_)
         """Per AS: every router has its route."""
         self._lowest = np.full(net.n, _LAST, np.int64)  # scratch, always left as it is here
         self._ties = np.zeros(net.n, np.float64)
         self._agree = np.zeros(net.n, np.float64)
+        self._torn = np.zeros(net.n, np.bool_)
         self._has_siblings = np.diff(net.first) > 1
         self._members = Rows(ptr=net.first, idx=np.arange(net.n, dtype=np.int32))
 
@@ -246,15 +261,37 @@ class _Sweep:
         return np.concatenate([chosen.to, self._follow(speakers)]) if speakers.size else chosen.to
 
     def _weigh_ties(self, offers: Offers, settled: IntArray) -> None:
-        site, best = self.said.site, self.best
-        from_router = offers.by < self.net.n
+        """Gather the sites behind equally good routes, and how many of these lead to the chosen one."""
+        best, site = self.best, self.said.site
+        direct = np.flatnonzero(offers.by >= self.net.n)
+        told = site[offers.session]
+        for word, sites in enumerate(best.sites):
+            bits = (
+                sites[np.where(offers.by < self.net.n, offers.by, 0)]
+                if direct.size
+                else sites[offers.by]
+            )
+            here = direct[told[direct] // 64 == word]
+            bits[direct] = 0
+            bits[here] = np.uint64(1) << (told[here] % 64).astype(np.uint64)
+            np.bitwise_or.at(sites, offers.to, bits)
+        best.agreement[settled] = 1.0
+        torn = ~has_one_bit(best.sites[:, settled])
+        if not torn.any():
+            return
+        self._torn[settled[torn]] = True
+        some = self._torn[offers.to]
+        offers, told = offers.only(some), told[some]
         sure = np.ones(offers.to.size)
+        from_router = offers.by < self.net.n
         sure[from_router] = best.agreement[offers.by[from_router]]
-        sure[site[offers.session] != site[best.session[offers.to]]] = 0
+        sure[told != site[best.session[offers.to]]] = 0
         np.add.at(self._ties, offers.to, 1.0)
         np.add.at(self._agree, offers.to, sure)
+        settled = settled[torn]
         best.agreement[settled] = self._agree[settled] / self._ties[settled]
         self._ties[settled] = self._agree[settled] = 0
+        self._torn[settled] = False
 
     def _follow(self, speakers: IntArray) -> IntArray:
         """Send the other routers of these ASes to the nearest speaker of their own (hot potato)."""
@@ -277,6 +314,8 @@ class _Sweep:
         same = site[best.session[there]] == np.repeat(site[best.session[chosen]], size)
         agree = np.add.reduceat(np.where(tied & same, best.agreement[there], 0), start)
         best.agreement[others] = agree / np.add.reduceat(tied, start, dtype=np.int64)
+        for sites in best.sites:
+            sites[others] = np.bitwise_or.reduceat(np.where(tied, sites[there], 0), start)
         best.session[others] = best.session[chosen]
         best.next_hop[others] = chosen
         best.learned[others] = best.learned[chosen]
