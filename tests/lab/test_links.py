@@ -1,6 +1,7 @@
 """Links with latency: are they as long as asked, and do they break as asked?"""
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from ridgeline.errors import MachineError
 from ridgeline.lab.delay import LinkShape, NetemWires, RelayWires, Wires, open_wires, probe_netem
-from ridgeline.lab.namespaces import NetworkNamespace, become_root, entered
+from ridgeline.lab.namespaces import NetworkNamespace, entered
 from ridgeline.lab.netlink import Batch
 from ridgeline.lab.testbed import HostPair, host_pair, ping, wait_for_links
 
@@ -29,10 +30,9 @@ TEN_MS = LinkShape(delay_ms=10)
 @pytest.fixture(scope="module", autouse=True)
 def privilege() -> None:
     try:
-        become_root()
         NetworkNamespace.create().close()
-    except (MachineError, OSError) as error:
-        pytest.skip(f"no network namespaces here: {error}")
+    except MachineError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["relay", "netem"])
@@ -195,7 +195,7 @@ def test_a_dead_relay_is_reported_and_not_waited_for(relay_pair: HostPair) -> No
         wires.silence("l0")
 
 
-def test_the_relay_dies_with_its_parent_however_that_dies(tmp_path: Path) -> None:
+def test_the_relay_dies_with_its_parent_however_that_dies() -> None:
     program = (
         "import os, time\n"
         "from ridgeline.lab.delay import RelayWires\n"
@@ -206,15 +206,12 @@ def test_the_relay_dies_with_its_parent_however_that_dies(tmp_path: Path) -> Non
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     with parent.stdout as out:
-        pid = int(out.readline())
-    state = Path(f"/proc/{pid}/stat")
-    assert "relay.py" in Path(f"/proc/{pid}/cmdline").read_text()
+        relay = os.pidfd_open(int(out.readline()))
+    assert not has_ended(relay, within=0.1)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 5
-    while state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] != "Z":
-        assert time.monotonic() < deadline, "the relay has outlived its parent by 5 s"
-        time.sleep(0.01)
+    assert has_ended(relay, within=5), "the relay has outlived its parent"
+    os.close(relay)
 
 
 def test_unknown_back_ends_and_impossible_shapes_are_refused() -> None:
@@ -232,9 +229,15 @@ def test_closing_leaves_no_process_and_no_descriptor() -> None:
     before = n_open()
     with host_pair(RelayWires(), [TEN_MS]) as pair:
         assert isinstance(pair.wires, RelayWires)
-        pid = pair.wires.pid
+        relay = os.pidfd_open(pair.wires.pid)
+    assert has_ended(relay, within=0)
+    os.close(relay)
     assert n_open() == before
-    assert not Path(f"/proc/{pid}").exists()
+
+
+def has_ended(process: int, *, within: float) -> bool:
+    """Whether the process of a pidfd ends within so many seconds."""
+    return bool(select.select([process], [], [], within)[0])
 
 
 def carriers(pair: HostPair) -> tuple[bool, bool]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace, become_root, entered, set_sysctls
+from ridgeline.lab.namespaces import NetworkNamespace, entered, set_sysctls
 from ridgeline.lab.netlink import (
     LOOPBACK,
     RTPROT_STATIC,
@@ -33,10 +33,9 @@ SIX_A, SIX_B = ip_interface("2001:2::a/64"), ip_interface("2001:2::b/64")
 @pytest.fixture(scope="module", autouse=True)
 def privilege() -> None:
     try:
-        become_root()
         NetworkNamespace.create().close()
-    except (MachineError, OSError) as error:
-        pytest.skip(f"no network namespaces here: {error}")
+    except MachineError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -245,7 +244,6 @@ def test_errors_that_the_caller_expects_pass(here: NetworkNamespace) -> None:
 @pytest.mark.usefixtures("joined")
 def test_route_events_tell_who_changed_what_and_when(here: NetworkNamespace) -> None:
     events = RouteEvents(here)
-    assert events.read() == []
     four, six = ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")
     began = time.monotonic()
     with Batch(here) as batch:
@@ -255,7 +253,8 @@ def test_route_events_tell_who_changed_what_and_when(here: NetworkNamespace) -> 
         batch.delete_route(four)
     readable, _, _ = select.select([events], [], [], 1)
     assert readable
-    seen = events.read()
+    # The kernel adds routes of its own for link-local addresses when it comes to it.
+    seen = [event for event in events.read() if event.protocol == RTPROT_STATIC]
     assert all(began <= event.time <= time.monotonic() for event in seen)
     plain = [(e.added, e.destination, e.gateway, e.index, e.protocol) for e in seen]
     assert plain == [

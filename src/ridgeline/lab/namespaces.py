@@ -32,7 +32,9 @@ MS_PRIVATE: Final = 0x40000
 
 _PR_SET_PDEATHSIG: Final = 1
 _OWN_NAMESPACE: Final = "/proc/thread-self/ns/net"
-_PRIVILEGE_HINT: Final = "run as root, or inside: unshare --user --map-root-user --net --mount"
+_PRIVILEGE_HINT: Final = (
+    "run as root, or inside: unshare --user --map-root-user --net --mount --pid --fork --mount-proc"
+)
 
 # Python has os.setns and os.unshare from 3.12; mount and prctl never.
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -100,21 +102,6 @@ def unshare(flags: int) -> None:
     """Give the calling thread new namespaces (unshare(2))."""
     if _libc.unshare(flags):
         raise _failed(f"make a namespace (unshare {flags:#x})")
-
-
-def become_root() -> None:
-    """Make the calling process root in a user namespace of its own, unless it is root already.
-
-    It gets a network and a mount namespace too. The kernel allows it only to a process that has
-    one thread (user_namespaces(7)).
-    """
-    uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
-        return
-    unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS)
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
 
 
 def mount(

@@ -178,7 +178,7 @@ class Relay:
         """Take what the ring holds and give every frame the time at which it is due."""
         ring, heap, plain = self._ring, self._heap, self._plain
         unpack, push = _FRAME.unpack_from, heapq.heappush
-        to_monotonic = now - time.time_ns()
+        to_monotonic = _monotonic_minus_wall()
         for _ in range(_MOST_FRAMES):
             at = self._next_frame * _FRAME_BYTES
             status, size, captured, offset, _, seconds, ns, index = unpack(ring, at)
@@ -194,7 +194,9 @@ class Relay:
             self.received += 1
             arrived = seconds * 1_000_000_000 + ns + to_monotonic
             if not now - _OLDEST_NS < arrived <= now:
-                arrived = now
+                now = time.monotonic_ns()
+                if not now - _OLDEST_NS < arrived <= now:
+                    arrived = now
             way = plain.get(index)
             if way is not None:
                 out, due = way[0], arrived + way[1]
@@ -331,6 +333,17 @@ def _address(index: int) -> Address:
     socket.if_indextoname(index)  # raises if there is none
     packed = struct.pack("=HHiHBB8x", socket.AF_PACKET, 0, index, 0, 0, 0)
     return ctypes.create_string_buffer(packed, _ADDRESS_BYTES)
+
+
+def _monotonic_minus_wall() -> int:
+    """Compare the two clocks; if the process is interrupted meanwhile, try again."""
+    before = time.monotonic_ns()
+    for _ in range(4):
+        wall, after = time.time_ns(), time.monotonic_ns()
+        if after - before < 20_000:
+            return after - wall
+        before = after
+    return time.monotonic_ns() - time.time_ns()
 
 
 def _hurry() -> None:

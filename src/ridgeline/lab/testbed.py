@@ -4,7 +4,6 @@ The far host answers pings in its kernel, so a round trip here is two passes of 
 process's reaction time.
 """
 
-import os
 import select
 import socket
 import struct
@@ -155,13 +154,6 @@ def ping(
         for sock in sockets:
             sock.close()
     return Pings(sent=sent, answers=tuple(answers))
-
-
-def cpu_seconds(pid: int) -> float:
-    """Time that a process has spent on a processor, in user code and in the kernel."""
-    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - short-lived, and no Path is around
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _read_rtts(sock: socket.socket) -> Iterator[float]:
