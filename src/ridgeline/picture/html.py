@@ -46,6 +46,7 @@ tbody th{font-size:14px;color:var(--rl-ink);vertical-align:top}
 th:last-child,td:last-child{padding-right:0}
 caption{text-align:left;font-weight:650;padding-bottom:6px}
 footer{margin-top:64px;padding-top:18px;padding-bottom:48px;font-size:13px;color:var(--rl-soft)}
+@media(min-width:721px){tbody th{white-space:nowrap}}
 @media(max-width:720px){
  main,header.top,footer{padding:0 16px}
  h1{font-size:27px}

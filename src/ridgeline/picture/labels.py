@@ -14,8 +14,8 @@ from typing import Final
 _WIDTHS: Final[dict[str, int]] = {
     **dict.fromkeys("ijl'|", 222),
     **dict.fromkeys("ft.,:;/! I[]()-·", 300),
-    **dict.fromkeys("rs\u202f", 360),
-    **dict.fromkeys("ckvxyz", 500),
+    **dict.fromkeys("r\u202f", 333),
+    **dict.fromkeys("cksvxyz", 500),
     **dict.fromkeys("ABEKPSVXY&", 667),
     **dict.fromkeys("CDHNRUwG", 725),
     **dict.fromkeys("OQ", 778),

@@ -238,8 +238,17 @@ def _client_labels(
         words = client.code if drawing.small else client.city or client.code
         if client.rtt_ms is not None and not drawing.small and len(drawing.clients) <= 60:
             words += f" {milliseconds(client.rtt_ms)}"
-        place = placer.place(x, y, gap=r + 3, width=text_width(words, size) + 3, height=size * 1.2)
+        place = placer.place(
+            x,
+            y,
+            gap=r + (6 if client.note else 3),
+            width=text_width(words, size) + 3,
+            height=size * 1.2,
+            reach=3 if len(drawing.clients) <= MAX_LABELS else 1,
+        )
         if place is not None:
+            if place.leader:
+                parts.append(_leader(x, y, place.box))
             budget -= 1
             css = "c moved" if client.emphasis else "c"
             parts.append(

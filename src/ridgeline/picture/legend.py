@@ -57,14 +57,15 @@ def draw_legend(
         )  # fmt: skip
     room = width - 2 * margin + _GUTTER
     fitting = max(1, int(room // (150 if small else 210)))
-    columns = max(1, min(len(shown), fitting))
-    cell = room / max(columns, min(fitting, 4)) - _GUTTER
+    lines = -(-len(shown) // fitting)
+    columns = -(-len(shown) // lines) if lines else 1
+    cell = room / (columns if lines > 1 else max(columns, min(fitting, 4))) - _GUTTER
     parts = []
     for number, entry in enumerate(shown):
         x = margin + (number % columns) * (cell + _GUTTER)
         y = top + (number // columns) * _ROW
         parts.append(_row(entry, x, y, cell))
-    height = -(-len(shown) // columns) * _ROW if shown else 0.0
+    height = lines * _ROW
     signs, signs_height = _signs(keys, margin, top + height + 6, width)
     return f'<g class="legend">{"".join(parts)}{signs}</g>', height + signs_height
 

@@ -20,13 +20,10 @@ _FARTHER_KM: Final = 50.0  # less than this is no detour worth a remark
 _HOW: Final = {
     "withdraw": "withdrew its announcement",
     "link": "lost the link to its upstreams",
-    "carrier": "lost the link to its upstreams",
-    "router": "lost its router",
-    "kill": "lost its router",
+    "crash": "lost its router: the routing daemon died",
     "silent": "fell silent, its links still up",
-    "service": "stopped answering, its route still up",
-    "drain": "was drained",
-    "announce": "announced again",
+    "hang": "hung: its services stopped answering, its route stayed",
+    "drain": "was drained, with a warning to its neighbours (RFC 8326)",
 }
 
 
@@ -38,7 +35,9 @@ class Loss:
     lost: int
     longest_ms: float | None
     moved: tuple[str, ...]
-    """Cities whose site changed."""
+    """Cities whose site changed to another one."""
+    silent: tuple[str, ...]
+    """Cities that had an answer before and none at the end."""
 
 
 class Rehearsal:
@@ -79,14 +78,13 @@ class Rehearsal:
     def loss(self, event: Record) -> Loss:
         rows = records(event, "clients")
         outages = [o for r in rows if (o := number(r, "outage_ms")) is not None]
-        moved = dict.fromkeys(
-            text(r, "city") for r in rows if text(r, "before") != text(r, "after")
-        )
+        changed = [r for r in rows if text(r, "before") != text(r, "after")]
         return Loss(
             asked=int(sum(number(r, "queries") or 0 for r in rows)),
             lost=int(sum(number(r, "queries_lost") or 0 for r in rows)),
             longest_ms=max(outages, default=None),
-            moved=tuple(moved),
+            moved=tuple(dict.fromkeys(text(r, "city") for r in changed if text(r, "after"))),
+            silent=tuple(dict.fromkeys(text(r, "city") for r in changed if not text(r, "after"))),
         )
 
     def median_rtt_ms(self) -> float | None:
@@ -147,17 +145,20 @@ class Rehearsal:
             else:
                 after = text(row, "after") or None
                 marks.append(
-                    self._mark(client, after, self._rtt_after(event, text(client, "city")),
+                    self._mark(client, after, self._rtt_after(event, row),
                                was=text(row, "before") or site)
                 )  # fmt: skip
         return marks
 
-    def _rtt_after(self, event: Record, city: str) -> float | None:
-        """Round trip of the city's last answer in the timeline."""
+    def _rtt_after(self, event: Record, row: Record) -> float | None:
+        """Round trip after the event: as told, or that of the last answer in the timeline."""
+        told = number(row, "rtt_after_ms")
+        if told is not None:
+            return told
         answers = [
             (number(e, "t_ms") or 0.0, rtt)
             for e in records(event, "timeline")
-            if text(e, "city") == city and (rtt := number(e, "rtt_ms")) is not None
+            if text(e, "city") == text(row, "city") and (rtt := number(e, "rtt_ms")) is not None
         ]
         return max(answers)[1] if answers else None
 

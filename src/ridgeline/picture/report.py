@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from ridgeline.picture import report_tables, strip, traces
+from ridgeline.picture import report_events, report_tables, strip, traces
 from ridgeline.picture.html import render_page, render_section
 from ridgeline.picture.markup import count, esc, milliseconds, percent
 from ridgeline.picture.record import Record, child, items, number, records, text, texts
 from ridgeline.picture.rehearsal import Rehearsal
-from ridgeline.picture.strip import render_strip
+from ridgeline.picture.report_maps import draw_maps
 from ridgeline.picture.traces import render_traces
-from ridgeline.picture.worldmap import ClientMark, SiteMark, land_defs, render_world
+from ridgeline.picture.worldmap import land_defs
+
+_CLAIMS_BESIDE: Final = 8  # more than these are longer than the map is high
 
 _STYLE: Final = """
 header.top{padding-top:34px}
@@ -30,22 +32,16 @@ header.top .meta{color:var(--rl-soft);font-size:14px;margin:8px 0 0;max-width:no
 .first{display:grid;grid-template-columns:minmax(0,1fr) 304px;gap:34px;align-items:start}
 .first figure{margin-top:10px}
 .claims{list-style:none;margin:12px 0 0;padding:0}
-.claims li{position:relative;padding:0 0 12px 28px;line-height:1.35}
+.claims li{break-inside:avoid;position:relative;padding:0 0 12px 28px;line-height:1.35}
 .claims svg{position:absolute;left:0;top:1px;width:17px;height:17px}
 .claims small{display:block;font-size:13px;color:var(--rl-soft);margin-top:1px}
-.yes{stroke:var(--rl-good)}.no{stroke:var(--rl-bad)}
-.pair{display:grid;grid-template-columns:1fr 1fr;gap:20px 44px}
-.pair h3{margin-top:14px}
-.now{margin-top:36px}
-figure+.scroll{margin-top:22px}
-details{margin-top:16px;font-size:14px}
-summary{cursor:pointer;color:var(--rl-soft)}
+.claims path{fill:none;stroke-width:2.2;stroke-linecap:round;stroke-linejoin:round}
+.claims .yes{stroke:var(--rl-good)}
+.claims .no{stroke:var(--rl-bad)}
+.first.alone{display:block}
+.alone #claims{margin-top:44px}
+.alone .claims{columns:3 280px;column-gap:44px}
 .limits li{margin-bottom:8px;max-width:78ch}
-.break{display:flex;margin:22px 0 8px;list-style:none;padding:0}
-.break li{flex:1 1 0;padding:14px 16px 0 0;border-top:6px solid var(--q)}
-.break li.gap{border-top:6px dotted var(--rl-bad);flex:0.8 1 0}
-.break b{display:block}
-.break small{color:var(--rl-soft);font-size:13px}
 @media(max-width:980px){
  .first{grid-template-columns:minmax(0,1fr)}
  .figures div{flex:1 1 30%;border-left:0;padding-left:0}
@@ -54,10 +50,6 @@ summary{cursor:pointer;color:var(--rl-soft)}
 @media(max-width:720px){
  .figures div{flex-basis:42%;padding:10px 12px 10px 0}
  .figures dd{font-size:24px}
- .pair{grid-template-columns:minmax(0,1fr)}
- .break{display:block}
- .break li,.break li.gap{border-top:0;border-left:6px solid var(--q);padding:4px 0 14px 14px}
- .break li.gap{border-left:6px dotted var(--rl-bad)}
 }
 @media print{.hover{display:none}.first{grid-template-columns:minmax(0,1fr) 230px}}
 """
@@ -93,9 +85,10 @@ def render_report(report: Mapping[str, object]) -> str:
             _figures(rehearsal),
             _first(rehearsal),
             _paths(rehearsal),
-            _event(rehearsal, "failover"),
-            _event(rehearsal, "heal"),
-            _download(rehearsal),
+            report_events.failover(rehearsal),
+            report_events.heal(rehearsal),
+            report_events.drain(rehearsal),
+            report_events.download(rehearsal),
             report_tables.answers(rehearsal),
             report_tables.comparison(rehearsal),
             report_tables.cities(rehearsal),
@@ -109,7 +102,7 @@ def render_report(report: Mapping[str, object]) -> str:
         f"{network}: rehearsal",
         body,
         description=f"Rehearsal of the anycast network {network}",
-        style=_STYLE + rehearsal.chips.style() + traces.STYLE + strip.STYLE,
+        style=(_STYLE + rehearsal.chips.style() + traces.STYLE + strip.STYLE + report_events.STYLE),
     )
 
 
@@ -151,6 +144,10 @@ def _when(started: str) -> str:
 
 def _figures(rehearsal: Rehearsal) -> str:
     figures: list[tuple[str, str]] = []
+    claims = records(rehearsal.report, "claims")
+    if claims:
+        seen = sum(claim.get("seen") is True for claim in claims)
+        figures.append((f"{seen} of {len(claims)}", "claims seen"))
     if rehearsal.clients:
         answered = sum(
             rehearsal.site_of(c, rehearsal.service) is not None for c in rehearsal.clients
@@ -175,164 +172,49 @@ def _figures(rehearsal: Rehearsal) -> str:
 
 
 def _first(rehearsal: Rehearsal) -> str:
+    """Draw the map, and the claims: beside it if they are few, under it in columns if many."""
     claims = _claims(rehearsal)
     if not rehearsal.clients and not rehearsal.sites:
-        return f'<div class="keep">{claims}</div>' if claims else ""
+        return claims
+    few = claims and len(records(rehearsal.report, "claims")) <= _CLAIMS_BESIDE
     service = f"Service {rehearsal.service}. " if rehearsal.service else ""
-    caption = (
-        f"{esc(service + rehearsal.other_services())} "
-        '<span class="hover">Hover over a site to see its catchment alone.</span>'
-    )
-    figure = _maps(
+    figure = draw_maps(
         rehearsal.client_marks(),
         rehearsal.site_marks(),
         title="Who answers whom",
-        caption=caption,
+        caption=(
+            f"{esc(service + rehearsal.other_services())} "
+            '<span class="hover">Hover over a site to see its catchment alone.</span>'
+        ),
         ident="map",
-        width=870,
+        width=870 if few else 1080,
     )
-    return (
-        f'<div class="first"><div><h2>Who answers whom</h2>{figure}</div>'
-        f'<div class="keep">{claims}</div></div>\n'
-    )
-
-
-def _maps(
-    clients: list[ClientMark],
-    sites: list[SiteMark],
-    *,
-    title: str,
-    caption: str,
-    ident: str,
-    width: int,
-) -> str:
-    """Draw a map twice, for wide pages and for narrow ones; the page shows one. Caption: markup."""
-    wide = render_world(clients, sites, title=title, width=width, ident=ident, embedded=True)
-    narrow = render_world(
-        clients, sites, title=title, width=400, ident=f"{ident}-narrow", embedded=True
-    )
-    return (
-        f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
-        f"<figcaption>{caption}</figcaption></figure>\n"
-    )
+    first = f"<div><h2>Who answers whom</h2>{figure}</div>"
+    return f'<div class="{"first" if few else "first alone"}">{first}{claims}</div>\n'
 
 
 def _claims(rehearsal: Rehearsal) -> str:
-    rows = []
-    for claim in records(rehearsal.report, "claims"):
-        seen = claim.get("seen") is True
-        path = "M3 9.5l4 4 8-9" if seen else "M4 4l9 9M13 4l-9 9"
-        mark = (
-            f'<svg viewBox="0 0 17 17" role="img" aria-label="{"seen" if seen else "not seen"}">'
-            f'<path class="{"yes" if seen else "no"}" d="{path}" fill="none" stroke-width="2.2" '
-            'stroke-linecap="round" stroke-linejoin="round"/></svg>'
-        )
-        detail = f" <small>{esc(text(claim, 'detail'))}</small>" if text(claim, "detail") else ""
-        rows.append(f"<li>{mark}{esc(text(claim, 'claim'))}{detail}</li>\n")
-    if not rows:
+    claims = records(rehearsal.report, "claims")
+    if not claims:
         return ""
-    return f'<h2>What was seen</h2><ul class="claims">{"".join(rows)}</ul>'
+    rows = "".join(map(_claim, sorted(claims, key=lambda c: c.get("seen") is True)))
+    return f'<div id="claims"><h2>What was seen</h2><ul class="claims">{rows}</ul></div>\n'
+
+
+def _claim(claim: Record) -> str:
+    seen = claim.get("seen") is True
+    path = "M3 9.5l4 4 8-9" if seen else "M4 4l9 9M13 4l-9 9"
+    detail = f" <small>{esc(text(claim, 'detail'))}</small>" if text(claim, "detail") else ""
+    return (
+        f'<li><svg viewBox="0 0 17 17" role="img" aria-label="{"seen" if seen else "not seen"}">'
+        f'<path class="{"yes" if seen else "no"}" d="{path}"/></svg>'
+        f"{esc(text(claim, 'claim'))}{detail}</li>\n"
+    )
 
 
 def _paths(rehearsal: Rehearsal) -> str:
     table = render_traces(records(rehearsal.report, "traces"), rehearsal.chips)
     return render_section("paths", "The way there, hop by hop", table)
-
-
-def _event(rehearsal: Rehearsal, key: str) -> str:
-    event = child(rehearsal.report, key)
-    if not event:
-        return ""
-    site = text(event, "site")
-    failed = key == "failover"
-    did = rehearsal.how(event) if failed else "came back"
-    chart = _charts(rehearsal, event, f"{site} {did}")
-    body = chart + report_tables.losses(rehearsal, event)
-    if failed and rehearsal.clients:
-        moved = rehearsal.loss(event).moved
-        body += '<h3 class="now">Who answers whom now</h3>' + _maps(
-            rehearsal.marks_after(event),
-            rehearsal.site_marks(down=site),
-            title=f"Who answers whom without {site}",
-            caption=(
-                f"Solid lines: the {len(moved)} cities that moved. Dashed: where they were before."
-                if moved
-                else "No city moved."
-            ),
-            ident="after",
-            width=980,
-        )
-    heading = f"Site {site} fails" if failed else f"Site {site} comes back"
-    return render_section(key, heading, body, lead=_story(rehearsal, event, did, failed=failed))
-
-
-def _story(rehearsal: Rehearsal, event: Record, did: str, *, failed: bool) -> str:
-    loss = rehearsal.loss(event)
-    words = f"{rehearsal.chips.chip(text(event, 'site'))} {esc(did)}."
-    if records(event, "clients"):
-        moved = len(loss.moved)
-        cities = "1 city" if moved == 1 else f"{moved} cities"
-        words += f" {cities} {'moved to another site' if failed else 'moved back'}; "
-        words += f"{count(loss.lost)} of {count(loss.asked)} queries were lost"
-        if loss.lost and loss.asked:
-            words += f" ({100 * loss.lost / loss.asked:.1f} %)"
-        if loss.longest_ms:
-            words += f", and the longest outage was {milliseconds(loss.longest_ms)}"
-        words += "."
-    return words
-
-
-def _charts(rehearsal: Rehearsal, event: Record, title: str) -> str:
-    timeline, routing = records(event, "timeline"), records(event, "routing")
-    wide, narrow = (
-        render_strip(
-            timeline,
-            routing,
-            rehearsal.chips,
-            event=title,
-            names=rehearsal.names,
-            width=width,
-        )
-        for width in (1000, 440)
-    )
-    if not wide:
-        return ""
-    caption = (
-        "A dot is an answer, in the colour of the site that gave it. A red tick is a lost query; "
-        "the shade lasts until the next answer. Time runs from the event."
-    )
-    if routing:
-        caption += ' Triangles are changes in routing tables<span class="hover">; hover to read them</span>.'
-    return (
-        f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
-        f"<figcaption>{caption}</figcaption></figure>\n"
-    )
-
-
-def _download(rehearsal: Rehearsal) -> str:
-    tcp = child(rehearsal.report, "tcp")
-    if not tcp:
-        return ""
-    before, after = text(tcp, "from_site"), text(tcp, "to_site")
-    size, wait = number(tcp, "bytes_before"), number(tcp, "after_ms")
-    got = report_tables.size(size) if size is not None else "Data"
-    chips = rehearsal.chips
-    steps = (
-        f'<li class="{chips.css(before)}"><b>{got} received</b>'
-        f"<small>from {chips.chip(before)}</small></li>"
-        f'<li class="gap"><b>{milliseconds(wait) if wait is not None else "A while"} of silence</b>'
-        f"<small>the route now leads to {chips.chip(after)}</small></li>"
-        f'<li class="{chips.css(after)}"><b>{esc(text(tcp, "how") or "broken off")}</b>'
-        f"<small>{esc(text(tcp, 'note'))}</small></li>"
-    )
-    start = rehearsal.names.get(text(tcp, "from"), text(tcp, "from"))
-    lead = f'{esc(start)} was fetching <span class="mono">{esc(text(tcp, "url"))}</span> when the route moved.'
-    return render_section(
-        "download",
-        "A download across the failure",
-        f'<ol class="break keep">{steps}</ol>\n',
-        lead=f"{lead} TCP belongs to the server that holds its state; anycast does not move that.",
-    )
 
 
 def _limits(rehearsal: Rehearsal) -> str:

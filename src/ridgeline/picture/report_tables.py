@@ -1,9 +1,15 @@
 """The tables of a report: losses, answers, differences, cities, sites."""
 
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
 from ridgeline.picture.html import render_section, render_table
 from ridgeline.picture.markup import count, esc, milliseconds, percent
 from ridgeline.picture.record import Record, child, items, number, records, text, texts
 from ridgeline.picture.rehearsal import Rehearsal
+
+MAX_COLUMNS: Final = 8
 
 
 def size(n_bytes: float) -> str:
@@ -45,7 +51,7 @@ def losses(rehearsal: Rehearsal, event: Record) -> str:
                     chips.chip(text(row, "after")),
                     count(number(row, "queries") or 0),
                     count(number(row, "queries_lost") or 0),
-                    _ms(row, "outage_ms"),
+                    _ms(row, "outage_ms") or "to the end",
                 )
                 for row in rows
             ),
@@ -71,47 +77,92 @@ def losses(rehearsal: Rehearsal, event: Record) -> str:
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One thing that a city asked for and got."""
+
+    city: str
+    what: str
+    """Heads the column."""
+    main: str
+    """Site and time; markup."""
+    facts: tuple[str, ...]
+    """Plain text; those that a whole column shares move to its head."""
+
+
 def answers(rehearsal: Rehearsal) -> str:
-    """Draw the DNS answers and the pages fetched."""
-    resolve, fetch = records(rehearsal.report, "resolve"), records(rehearsal.report, "fetch")
-    chips, parts = rehearsal.chips, []
-    if resolve:
-        table = render_table(
-            ["From", "Question", "Answer", "Site", "Time"],
-            (
-                (
-                    esc(text(r, "from")),
-                    f'{esc(text(r, "question"))} <span class="soft">{esc(text(r, "kind"))}</span>',
-                    "<br>".join(f'<span class="mono">{esc(a)}</span>' for a in texts(r, "answer"))
-                    or '<span class="soft">no records</span>',
-                    chips.chip(text(r, "site")),
-                    _ms(r, "rtt_ms"),
-                )
-                for r in resolve
-            ),
-            numbers=(4,),
+    """Draw the DNS answers and the pages fetched: a row for each city, a column for each thing."""
+    got = [*_names(rehearsal), *_pages(rehearsal)]
+    columns = list(dict.fromkeys(answer.what for answer in got))[:MAX_COLUMNS]
+    if not got:
+        return ""
+    filled = {(answer.city, answer.what): answer for answer in got}
+    shared = {what: _shared([a.facts for a in got if a.what == what]) for what in columns}
+    table = render_table(
+        [
+            "City",
+            *(f"{what}: {', '.join(shared[what])}" if shared[what] else what for what in columns),
+        ],
+        (
+            [
+                _city(rehearsal, city),
+                *(_answer(filled.get((city, what)), shared[what]) for what in columns),
+            ]
+            for city in dict.fromkeys(answer.city for answer in got)
+        ),
+    )
+    more = len({answer.what for answer in got}) - len(columns)
+    rest = f'<p class="soft">{more} more columns are in the JSON document.</p>\n' if more else ""
+    return render_section("answers", "Names and pages", table + rest)
+
+
+def _names(rehearsal: Rehearsal) -> list[_Answer]:
+    return [
+        _Answer(
+            text(r, "from"),
+            ", ".join(filter(None, (text(r, "question"), text(r, "kind")))),
+            f"{rehearsal.chips.chip(text(r, 'site'))} {_ms(r, 'rtt_ms')}",
+            tuple(texts(r, "answer")) or ("no records",),
         )
-        parts.append(f"<div><h3>DNS questions</h3>{table}</div>")
-    if fetch:
-        table = render_table(
-            ["From", "Address", "Status", "Size", "Cache", "Site", "Time"],
-            (
-                (
-                    esc(text(r, "from")),
-                    f'<span class="mono">{esc(text(r, "url"))}</span>',
-                    esc(text(r, "status")),
-                    size(n) if (n := number(r, "bytes")) is not None else "",
-                    esc(text(r, "cache")),
-                    chips.chip(text(r, "site")),
-                    _ms(r, "ms"),
-                )
-                for r in fetch
-            ),
-            numbers=(3, 6),
+        for r in records(rehearsal.report, "resolve")
+    ]
+
+
+def _pages(rehearsal: Rehearsal) -> list[_Answer]:
+    turns: Counter[tuple[str, str]] = Counter()
+    pages = []
+    for r in records(rehearsal.report, "fetch"):
+        city, url = text(r, "from"), text(r, "url")
+        turns[city, url] += 1
+        n_bytes = number(r, "bytes")
+        facts = (
+            f"status {text(r, 'status')}" if text(r, "status") else "",
+            f"cache {text(r, 'cache')}" if text(r, "cache") else "",
+            size(n_bytes) if n_bytes is not None else "",
         )
-        parts.append(f"<div><h3>Pages fetched</h3>{table}</div>")
-    body = f'<div class="pair">{"".join(parts)}</div>\n' if parts else ""
-    return render_section("answers", "Names and pages", body)
+        pages.append(
+            _Answer(
+                city,
+                url + (", again" if turns[city, url] > 1 else ""),
+                f"{rehearsal.chips.chip(text(r, 'site'))} {_ms(r, 'ms')}",
+                tuple(filter(None, facts)),
+            )
+        )
+    return pages
+
+
+def _shared(columns: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the facts that all of at least two answers have."""
+    if len(columns) < 2:
+        return ()
+    return tuple(fact for fact in columns[0] if all(fact in others for others in columns))
+
+
+def _answer(answer: _Answer | None, shared: tuple[str, ...]) -> str:
+    if answer is None:
+        return ""
+    own = ", ".join(fact for fact in answer.facts if fact not in shared)
+    return f'{answer.main} <span class="soft">{esc(own)}</span>' if own else answer.main
 
 
 def comparison(rehearsal: Rehearsal) -> str:
@@ -125,12 +176,12 @@ def comparison(rehearsal: Rehearsal) -> str:
         lead = f"{esc(percent(plain))} of the cities were answered by the site that the model predicted"
         lead += f", {esc(percent(weighted))} weighted by users." if weighted is not None else "."
     differences = items(found, "differences")
-    rows = [r for r in differences if isinstance(r, dict)]
+    rows = records(found, "differences")
     heads = list(dict.fromkeys(key for row in rows for key in row))
     body = ""
     if rows:
         body = render_table(
-            [head.replace("_", " ").capitalize() for head in heads],
+            [_HEADS.get(head, head.replace("_", " ").capitalize()) for head in heads],
             ([_cell(rehearsal, row, head) for head in heads] for row in rows),
         )
     words = [str(d) for d in differences if isinstance(d, str)]
@@ -139,6 +190,10 @@ def comparison(rehearsal: Rehearsal) -> str:
     if not body:
         body = "<p>No city differed.</p>\n"
     return render_section("comparison", "Predicted and rehearsed", body, lead=lead)
+
+
+# A comparison goes from the prediction to the rehearsal.
+_HEADS: Final = {"before": "Predicted", "after": "Rehearsed", "names": "Cities"}
 
 
 def _cell(rehearsal: Rehearsal, row: Record, key: str) -> str:
@@ -192,7 +247,7 @@ def _network(client: Record) -> str:
 def _people(users: float | None) -> str:
     if users is None:
         return ""
-    return f"{users / 1e6:.1f} M" if users >= 1e5 else count(users)
+    return f"{users / 1e6:.3g} M" if users >= 1e5 else count(users)
 
 
 def _nearest(rehearsal: Rehearsal, client: Record) -> str:

@@ -66,7 +66,8 @@ def render_strip(
     Parameters
     ----------
     timeline
-        ``{"city", "t_ms", "site" (null: lost), "rtt_ms"}``, one for each query.
+        ``{"city", "service", "t_ms", "site" (null: lost), "rtt_ms"}``, one for each query, at the
+        time of asking. Of several services the first is drawn.
     routing
         ``{"t_ms", "router", "change"}``, ticks along the bottom.
     event
@@ -78,8 +79,7 @@ def render_strip(
     if not rows:
         return ""
     small = width < 700
-    widest = max(text_width(names.get(city, city), 13) for city in rows)
-    left = 48.0 if small else max(70.0, widest + 46)
+    left = 62.0 if small else max(70.0, *(_label_width(city, names) for city in rows)) + 14
     low, high = _window(rows, routing)
     axis = _Axis(low, high, left, width - 12.0)
     bottom = _HEAD + len(rows) * _ROW
@@ -97,17 +97,26 @@ def render_strip(
     ticks = _route_ticks(routing, axis, bottom + 16)
     foot = bottom + (48 if ticks else 22)
     lost = sum(site is None for answers in rows.values() for _, site in answers)
-    label = f"{event}: the answers of {len(rows)} cities over time, {lost} lost queries"
+    whose = "one city" if len(rows) == 1 else f"{len(rows)} cities"
+    label = f"{event}: the answers of {whose} over time, {lost} lost queries"
     return (
         f'<svg class="strip" role="img" viewBox="0 0 {width} {num(foot + 10)}" '
         f'aria-label="{esc(label)}">{"".join(parts)}{ticks}{_times(axis, foot)}</svg>\n'
     )
 
 
+def _label_width(city: str, names: Mapping[str, str]) -> float:
+    name = names.get(city, city)
+    return text_width(name, 13) + (text_width(f" {city}", 12) if name != city else 0.0)
+
+
 def _rows(timeline: Sequence[Record]) -> dict[str, _Answers]:
     """Each affected city's answers by time; all cities where none is affected."""
     every: dict[str, _Answers] = defaultdict(list)
+    service = next((text(entry, "service") for entry in timeline), "")
     for entry in timeline:
+        if text(entry, "service") != service:
+            continue
         t_ms = number(entry, "t_ms")
         if t_ms is not None:
             every[text(entry, "city")].append((t_ms, text(entry, "site") or None))
@@ -129,7 +138,8 @@ def _window(rows: Mapping[str, _Answers], routing: Sequence[Record]) -> tuple[fl
     last = max([0.0, *changes])
     settled = [t for r in routing if (t := number(r, "t_ms")) is not None]
     last = max([last, *(t for t in settled if t <= 4 * last + 200)])
-    low = max(min(times), -max(50.0, 0.35 * last))
+    first = min([0.0, *changes])
+    low = max(min(times), min(first - 25.0, -max(50.0, 0.35 * last)))
     high = min(max(times), max(100.0, 1.5 * last))
     return (low, high) if high > low else (low - 50.0, low + 100.0)
 
@@ -206,11 +216,15 @@ def _times(axis: _Axis, y: float) -> str:
     step = next((s for s in _STEPS_MS if span / s <= max(2.0, room / 95.0)), _STEPS_MS[-1])
     first = -int(-axis.low // step)
     last = int(axis.high // step)
-    return "".join(
-        f'<text class="s" text-anchor="middle" x="{num(axis.at(n * step))}" y="{num(y)}">'
-        f"{_signed(n * step)}</text>"
-        for n in range(first, last + 1)
-    )
+    parts = []
+    for n in range(first, last + 1):
+        words, x = _signed(n * step), axis.at(n * step)
+        half = text_width(words, 12) / 2
+        x = min(max(x, half), axis.right + 12 - half)
+        parts.append(
+            f'<text class="s" text-anchor="middle" x="{num(x)}" y="{num(y)}">{words}</text>'
+        )
+    return "".join(parts)
 
 
 def _signed(t_ms: float) -> str:

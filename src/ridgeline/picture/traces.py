@@ -21,7 +21,7 @@ STYLE: Final = """
 .traces thead th{color:var(--rl-ink);font-size:14px;padding-bottom:10px}
 .traces thead small{display:block;font-weight:400;font-size:12px;color:var(--rl-soft)}
 .traces .ttl{min-width:0;width:1px;border-left:0;padding-left:0;color:var(--rl-soft);font-size:12px;font-weight:400}
-.traces b{display:block;font-weight:600;overflow-wrap:anywhere}
+.traces b{display:block;font-weight:600;overflow-wrap:break-word}
 .traces .a{display:flex;gap:10px;justify-content:space-between;color:var(--rl-soft);font-size:12px}
 .traces .shared{background:var(--rl-sea)}
 .traces .end{border-left:3px solid var(--q);background:color-mix(in srgb,var(--q) 8%,transparent)}
@@ -59,13 +59,17 @@ class _Path:
     @property
     def inside(self) -> int:
         """Index of the first of the last hops that belong to the answering network itself."""
-        return max(self.tail, self._first_of_last("network", text(self.hops[-1], "network")))
+        last = next((n for h in reversed(self.hops) if (n := text(h, "network"))), "")
+        return max(self.tail, self._first_of_last("network", last))
 
     def _first_of_last(self, key: str, value: str) -> int:
-        first = len(self.hops)
+        """Index of the first of the last hops with that value; the end itself may have none."""
+        first = len(self.hops) - 1
+        if text(self.hops[first], key) not in ("", value):
+            return len(self.hops)
         while first > 0 and value and text(self.hops[first - 1], key) == value:
             first -= 1
-        return min(first, len(self.hops) - 1)
+        return first
 
 
 def render_traces(traces: Sequence[Record], chips: Chips) -> str:
@@ -144,7 +148,7 @@ def _cell(group: Sequence[_Path], level: int, chips: Chips, *, parts: bool) -> s
     name = text(hop, "name") or text(hop, "address")
     facts = ", ".join(filter(None, (text(hop, "city"), text(hop, "network"))))
     return (
-        f"{opening}<b>{esc(name)}</b> "
+        f"{opening}<b>{esc(name).replace('.', '.<wbr>')}</b> "
         f'<span class="a"><span class="mono">{esc(text(hop, "address"))}</span> '
         f'<span class="num">{milliseconds(rtt) if rtt is not None else ""}</span></span> '
         f'<span class="a">{esc(facts)}</span></td>'

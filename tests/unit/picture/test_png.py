@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ridgeline.errors import MachineError
-from ridgeline.picture.png import _flatten, svg_to_png
+from ridgeline.picture.png import _family, _flatten, svg_to_png
 from ridgeline.picture.worldmap import ClientMark, SiteMark, render_world
 
 SVG = render_world(
@@ -28,6 +28,18 @@ def test_a_drawing_that_is_none_is_refused_with_a_reason() -> None:
     pytest.importorskip("resvg_py", reason="resvg-py is not installed")
     with pytest.raises(MachineError, match="resvg could not render the drawing"):
         svg_to_png("<html/>", width=100)
+
+
+def test_a_machine_without_fonts_is_told_so() -> None:
+    resvg = pytest.importorskip("resvg_py", reason="resvg-py is not installed")
+
+    class Fontless:
+        @staticmethod
+        def svg_to_bytes(**more: Any) -> bytes:
+            return bytes(resvg.svg_to_bytes(**more, skip_system_fonts=True))
+
+    with pytest.raises(MachineError, match="no font was found"):
+        _family(Fontless)  # type: ignore[arg-type]  # the one function of the module
 
 
 def test_without_the_renderer_we_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

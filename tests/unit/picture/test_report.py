@@ -25,11 +25,11 @@ Report = dict[str, Any]
         "resolver and web are answered alike.",
         "gw.nrt.tanuki.test 198.18.0.1 0.4 ms nrt, tanuki",
         "nrt withdrew its announcement. 3 cities moved to another site;",
-        "(3.7 %), and the longest outage was 81 ms.",
+        "(3.7 %), and the longest outage was 81 ms. Routers here announce changes at once.",
         "nrt came back. 3 cities moved back; 0 of 243 queries were lost.",
-        "384 KiB received from nrt 151 ms of silence the route now leads to iad connection reset",
-        "www.example.test A authoritative 192.0.2.80 nrt 3.3 ms",
-        "https://192.0.2.80/large.bin 200 1 MiB miss iad 312 ms",
+        "384 KiB received from nrt 151 ms after the route moved to iad connection reset",
+        "nrt was drained, with a warning to its neighbours (RFC 8326). 3 cities moved to another site;",
+        "12 more could not be sent in time; they count as neither.",
         "Sydney syd dns nrt iad likely iad, nrt",
         "nrt 7 849 km nearer nrt, likely, or iad",
         "kitsune AS65550, prepended once",
@@ -153,3 +153,54 @@ def test_an_unknown_way_to_fail_keeps_its_name(read_page: ReadPage) -> None:
     assert "nrt failed (meteor)." in read_page(
         render_report({"failover": {"site": "nrt", "how": "meteor"}})
     )
+
+
+def test_dns_and_pages_are_one_table_with_what_all_share_in_its_head(read_page: ReadPage) -> None:
+    asked = {"question": "www.example.test A", "kind": "recursive", "answer": ["192.0.2.80"]}
+    got = {"url": "http://www.example.test/", "status": 200, "bytes": 75}
+    report = {
+        "resolve": [
+            {**asked, "from": "nrt", "site": "nrt", "rtt_ms": 3.3},
+            {**asked, "from": "fra", "site": "lhr", "rtt_ms": 13.0},
+        ],
+        "fetch": [
+            {**got, "from": "nrt", "site": "nrt", "ms": 14.0, "cache": "miss"},
+            {**got, "from": "nrt", "site": "nrt", "ms": 9.0, "cache": "hit"},
+            {**got, "from": "fra", "site": "lhr", "ms": 39.0, "cache": "hit"},
+        ],
+    }
+    text = read_page(render_report(report)).partition("Names and pages ")[2]
+    assert text.startswith(
+        "City www.example.test A, recursive: 192.0.2.80 "
+        "http://www.example.test/: status 200, 75 bytes http://www.example.test/, again "
+        "nrt nrt 3.3 ms nrt 14 ms cache miss nrt 9.0 ms status 200, cache hit, 75 bytes "
+        "fra lhr 13 ms lhr 39 ms cache hit "
+    )
+
+
+def test_many_claims_stand_in_columns_with_those_not_seen_first(read_page: ReadPage) -> None:
+    claims = [{"claim": f"Claim {n}", "seen": n != 11} for n in range(12)]
+    page = render_report({"claims": claims, "clients": [{"city": "nrt"}]})
+    assert 'class="first alone"' in page
+    text = read_page(page)
+    assert "claims seen 11 of 12" in text
+    assert "What was seen Claim 11 Claim 0" in text
+
+
+def test_a_difference_goes_from_the_prediction_to_the_rehearsal(read_page: ReadPage) -> None:
+    found = {
+        "differences": [{"before": "nrt", "after": "iad", "names": ["syd", "akl"]}, "a remark"]
+    }
+    text = read_page(render_report({"comparison": found}))
+    assert "Predicted Rehearsed Cities nrt iad syd, akl" in text
+    assert "a remark" in text
+
+
+def test_a_city_that_is_never_answered_again_is_told(read_page: ReadPage) -> None:
+    row = {"city": "nrt", "service": "dns", "queries": 9, "queries_lost": 9, "outage_ms": None,
+           "before": "nrt", "after": None}  # fmt: skip
+    event = {"site": "nrt", "how": "hang", "clients": [row]}
+    text = read_page(render_report({"failover": event}))
+    assert "nrt hung: its services stopped answering, its route stayed." in text
+    assert "1 city had no answer to the end." in text
+    assert "no answer 9 9 to the end" in text

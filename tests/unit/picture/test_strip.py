@@ -76,7 +76,7 @@ def test_the_event_is_at_zero_and_named(read_svg: ReadSvg) -> None:
         svg = draw(MOVES, width=width)
         root = read_svg(svg)
         assert root.get("aria-label") == (
-            "nrt withdrawn: the answers of 1 cities over time, 3 lost queries"
+            "nrt withdrawn: the answers of one city over time, 3 lost queries"
         )
         zero = re.search(r'class="zero" d="M([\d.]+) ', svg)
         assert zero
@@ -97,3 +97,26 @@ def test_no_timeline_no_chart() -> None:
 
 def test_a_single_answer_is_a_chart_too(read_svg: ReadSvg) -> None:
     read_svg(draw(answers("icn", ["nrt"], start=0.0)))
+
+
+def test_of_several_services_the_first_is_drawn() -> None:
+    dns = [{**answer, "service": "dns"} for answer in MOVES]
+    web = [{**answer, "service": "web"} for answer in answers("icn", ["nrt"] * 51)]
+    both = [entry for pair in zip(dns, web, strict=True) for entry in pair]
+    assert draw(both) == draw(MOVES)
+
+
+def test_a_change_before_the_event_is_in_the_window() -> None:
+    # Asked 180 ms before it, under way when it happened, answered by the next site.
+    early = answers("icn", ["nrt"] * 20 + ["sin"] * 60, start=-380.0)
+    svg = draw(early)
+    assert spots(svg, "ok q0")
+    assert spots(svg, "ok q1")
+
+
+def test_labels_of_the_time_stay_inside() -> None:
+    svg = draw(MOVES)
+    xs = [float(x) for x in re.findall(r'text-anchor="middle" x="([\d.]+)"', svg)]
+    assert len(xs) >= 3
+    assert min(xs) > 10
+    assert max(xs) < 990

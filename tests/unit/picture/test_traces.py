@@ -107,3 +107,17 @@ def test_no_traces_no_table() -> None:
 def test_twenty_traces_show_sixteen_and_say_so(read_page: ReadPage) -> None:
     many = [trace(f"c{n}", "nrt", f"c{n}/{n + 1}", "nrt/201") for n in range(20)]
     assert "4 more are in the JSON document" in read_page(render_traces(many, CHIPS))
+
+
+def test_an_end_of_unknown_place_belongs_to_the_site_before_it() -> None:
+    path = trace("fra", "lhr", "fra/1", "lhr/3", "lhr/201", "lhr/202")
+    last = path["hops"][-1]  # type: ignore[index]  # a list of hops
+    last.update(city="", network="")
+    rows = [row[0] for row in cells(render_traces([path], CHIPS))]
+    assert ["end q1" in row for row in rows] == [False, True, True, True]
+    assert ['in"' in row for row in rows] == [False, False, True, True]
+
+
+def test_a_path_that_stops_on_its_way_carries_no_colour() -> None:
+    html = render_traces([trace("fra", "lhr", "fra/1", "ams/2")], CHIPS)
+    assert not any("end q1" in row[0] for row in cells(html))
