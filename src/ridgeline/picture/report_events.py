@@ -38,7 +38,7 @@ def failover(rehearsal: Rehearsal) -> str:
     body += report_tables.losses(rehearsal, event)
     if rehearsal.clients:
         caption = (
-            f"Solid lines: the {len(loss.moved)} cities that moved. Dashed: where they were before."
+            f"Solid lines: {_cities(len(loss.moved))} that moved. Dashed: the site of before."
             if loss.moved
             else "No city moved."
         )
