@@ -2,10 +2,8 @@
 
 import os
 import select
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -17,9 +15,9 @@ import pytest
 
 from ridgeline.errors import MachineError
 from ridgeline.lab.delay import LinkShape, NetemWires, RelayWires, Wires, open_wires, probe_netem
-from ridgeline.lab.namespaces import NetworkNamespace, entered
+from ridgeline.lab.namespaces import NetworkNamespace
 from ridgeline.lab.netlink import Batch
-from ridgeline.lab.testbed import HostPair, host_pair, ping, wait_for_links
+from ridgeline.lab.testbed import HostPair, host_pair, ping, tcp_bits_per_second, wait_for_links
 
 pytestmark = pytest.mark.lab
 
@@ -247,37 +245,3 @@ def carriers(pair: HostPair) -> tuple[bool, bool]:
         with Batch(host) as batch:
             seen.append(batch.links()[pair.index(0)].carrier)
     return seen[0], seen[1]
-
-
-def tcp_bits_per_second(pair: HostPair, *, seconds: float, ipv6: bool = False) -> float:
-    """Push zeros over link 0 for a while; count what arrives."""
-    family = socket.AF_INET6 if ipv6 else socket.AF_INET
-    with entered(pair.b):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    with entered(pair.a):
-        sender = socket.socket(family, socket.SOCK_STREAM)
-    with listener, sender:
-        listener.bind((pair.address(0, 1, ipv6=ipv6), 5001))
-        listener.listen()
-        sender.settimeout(seconds)
-        sender.connect(listener.getsockname()[:2])
-        receiver, _ = listener.accept()
-        until = time.monotonic() + seconds
-        thread = threading.Thread(target=_push, args=(sender, until))
-        thread.start()
-        got, buffer = 0, bytearray(1 << 20)
-        with receiver:
-            receiver.settimeout(seconds)
-            while time.monotonic() < until:
-                got += receiver.recv_into(buffer)
-        thread.join()
-    return got * 8 / seconds
-
-
-def _push(sender: socket.socket, until: float) -> None:
-    zeros = bytes(1 << 20)
-    try:
-        while time.monotonic() < until:
-            sender.send(zeros)
-    except OSError:  # the receiver has seen enough
-        return

@@ -13,6 +13,8 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -27,7 +29,6 @@ from ridgeline.lab.measure import Event, client_catchments, measure
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
 from ridgeline.lab.tools import dig, get, trace
 from ridgeline.spec.model import ServiceKind
-from ridgeline.spec.words import did_you_mean
 
 Tell = Callable[[str], None]
 Verb = Callable[[dict[str, Any], Tell], Awaitable[Any]]
@@ -223,10 +224,15 @@ class Supervisor:
         services = [s for s in self._plan.spec.services if not kinds or s.kind in kinds]
         version = 6 if request.get("ipv6") else 4
         if wanted:
-            named = [s for s in self._plan.spec.services if s.name == wanted]
-            if not named:
+            if _is_address(str(wanted)):
                 return str(wanted)
-            services = named
+            names = [s.name for s in self._plan.spec.services]
+            if wanted not in names:
+                raise InputError(
+                    f"{wanted!r} is neither an address nor a service{_maybe(str(wanted), names)}; "
+                    f"the services are {', '.join(names)}"
+                )
+            services = [s for s in self._plan.spec.services if s.name == wanted]
         for service in services:
             for address in service.addresses:
                 if address.version == version:
@@ -443,8 +449,16 @@ class Supervisor:
 
 
 def _maybe(name: str, known: list[str]) -> str:
-    near = did_you_mean(name, known)
-    return f"; did you mean {near}?" if near else ""
+    near = get_close_matches(name.lower(), known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def supervise(plan: LabPlan, *, shuffle: int | None = None) -> Callable[[Path, Reporter], None]:

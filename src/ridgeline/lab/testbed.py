@@ -7,6 +7,7 @@ process's reaction time.
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -154,6 +155,40 @@ def ping(
         for sock in sockets:
             sock.close()
     return Pings(sent=sent, answers=tuple(answers))
+
+
+def tcp_bits_per_second(pair: HostPair, *, seconds: float, ipv6: bool = False) -> float:
+    """Push zeros from a to b over link 0 for a while; count what arrives."""
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    with entered(pair.b):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    with entered(pair.a):
+        sender = socket.socket(family, socket.SOCK_STREAM)
+    with listener, sender:
+        listener.bind((pair.address(0, 1, ipv6=ipv6), 5001))
+        listener.listen()
+        sender.settimeout(seconds)
+        sender.connect(listener.getsockname()[:2])
+        receiver, _ = listener.accept()
+        until = time.monotonic() + seconds
+        thread = threading.Thread(target=_push, args=(sender, until))
+        thread.start()
+        got, buffer = 0, bytearray(1 << 20)
+        with receiver:
+            receiver.settimeout(seconds)
+            while time.monotonic() < until:
+                got += receiver.recv_into(buffer)
+        thread.join()
+    return got * 8 / seconds
+
+
+def _push(sender: socket.socket, until: float) -> None:
+    zeros = bytes(1 << 20)
+    try:
+        while time.monotonic() < until:
+            sender.send(zeros)
+    except OSError:  # the receiver has seen enough
+        return
 
 
 def _read_rtts(sock: socket.socket) -> Iterator[float]:

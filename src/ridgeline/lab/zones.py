@@ -50,7 +50,12 @@ def read_zones(spec: Spec) -> tuple[Zone, ...]:
             except InputError as error:
                 complaints.append(str(error))
                 continue
-            zones.setdefault(zone.domain, zone)
+            first = zones.setdefault(zone.domain, zone)
+            if first.path != zone.path:
+                complaints.append(
+                    f"{zone.path}: holds zone {zone.domain}, and so does {first.path}; "
+                    "a zone has one file"
+                )
     if complaints:
         raise InputError("\n".join(complaints))
     return tuple(zones.values())
@@ -67,9 +72,29 @@ def _read(path: Path, name: str) -> Zone:
     domain = zone_domain(text, name)
     try:
         dns.zone.from_text(text, origin=domain, filename=str(path))
+    except dns.exception.SyntaxError as error:
+        found = re.match(rf"{re.escape(str(path))}:(\d+): (.*)", str(error), re.DOTALL)
+        if not found:
+            raise InputError(f"{path}: {error}") from error
+        line = _line_of_mistake(text, domain, int(found[1]))
+        shown = text.splitlines()[line - 1].strip() if line <= len(text.splitlines()) else ""
+        raise InputError(f"{path}:{line}: {found[2]} In: {shown}") from error
     except (dns.exception.DNSException, ValueError) as error:
-        # dnspython says file:line: reason for most mistakes
         reason = str(error) or type(error).__name__
-        message = reason if reason.startswith(str(path)) else f"{path}: {reason}"
-        raise InputError(message) from error
+        raise InputError(f"{path}: {reason}") from error
     return Zone(domain=domain, path=path)
+
+
+def _line_of_mistake(text: str, domain: str, line: int) -> int:
+    """Correct dnspython's line number, which is one too high if it had read the line's end."""
+    import dns.exception
+    import dns.zone
+
+    before = "\n".join(text.splitlines()[: line - 1]) + "\n"
+    try:
+        dns.zone.from_text(before, origin=domain, check_origin=False)
+    except dns.exception.SyntaxError:
+        return line - 1
+    except dns.exception.DNSException:
+        return line
+    return line

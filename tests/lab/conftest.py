@@ -1,0 +1,97 @@
+"""Labs for the tests: real ones, run by the real command, ended whatever happens."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "demo" / "ridgeline.yaml"
+SPECS = Path(__file__).parent / "specs"
+
+_numbers = count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here is a lab test; without the daemons it is skipped, and says so."""
+    here = Path(__file__).parent
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = [p for p in ("bird", "knotd", "unbound", "nginx") if not shutil.which(p, path=path)]
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+            if missing:
+                item.add_marker(
+                    pytest.mark.skip(reason=f"not installed: {missing}; scripts/setup packages")
+                )
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab under test, driven as a user would."""
+
+    name: str
+
+    def run(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+        """Run `ridgeline lab ...` on this lab."""
+        verb, *rest = arguments
+        return ridgeline("lab", verb, "--name", self.name, *rest, timeout=timeout)
+
+    def ask(self, *arguments: str) -> Any:
+        """Run it with --json, expect success, return the document."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def sites(self, service: str = "dns", *options: str) -> dict[str, str | None]:
+        """Say which site answers each client."""
+        status = self.ask("status", *options)
+        return {c: d["services"][service]["site"] for c, d in status["clients"].items()}
+
+
+def ridgeline(*arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    """Run the program."""
+    return subprocess.run(
+        [sys.executable, "-m", "ridgeline", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def fresh_name() -> str:
+    """Name a lab as no other test does."""
+    return f"test-{os.getpid()}-{next(_numbers)}"
+
+
+def lab_of(spec: Path, *options: str) -> Iterator[Lab]:
+    """Bring a lab up for as long as a test needs it."""
+    lab = Lab(fresh_name())
+    done = ridgeline("lab", "up", str(spec), "--name", lab.name, *options)
+    assert done.returncode == 0, done.stderr
+    try:
+        yield lab
+    finally:
+        lab.run("down")
+
+
+@pytest.fixture(scope="module")
+def demo_lab() -> Iterator[Lab]:
+    """The example of the README, up; a module's tests share it and leave it healthy."""
+    yield from lab_of(EXAMPLE)
+
+
+@pytest.fixture(scope="module")
+def bfd_lab() -> Iterator[Lab]:
+    """Two sites, BFD on every uplink."""
+    yield from lab_of(SPECS / "bfd.yaml")
