@@ -1,6 +1,6 @@
 """Find the Internet that the user named; the only place that opens topology files.
 
-A source is ``builtin:demo`` or a file: CAIDA's as-rel or as-rel2, plain or bz2, or a compiled
+A source is ``builtin:demo``, ``builtin:world``, ``builtin:world:size=2000,seed=7`` or a file: CAIDA's as-rel or as-rel2, plain or bz2, or a compiled
 ``.npz``. What a file is, its first bytes say, not its name.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ridgeline.app.cache import digest_of, fetch, file_origin, keep, write_atomically
+from ridgeline.app.cache import Origin, digest_of, fetch, file_origin, keep, write_atomically
 from ridgeline.errors import InputError, MachineError
 from ridgeline.topology.as_rel import read_as_rel
 from ridgeline.topology.compiled import NotCompiledError, read_compiled
@@ -22,6 +22,8 @@ from ridgeline.topology.graph import AsGraph, as_graph
 from ridgeline.topology.internet import Internet
 from ridgeline.topology.summary import Profile, Summary, profile, summarise
 
+DEFAULT_SIZE: Final = 5000
+DEFAULT_SEED: Final = 1
 _BUILTINS: Final = ("builtin:demo", "builtin:world")
 _ZIP_MAGIC: Final = b"PK\x03\x04"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -51,6 +53,8 @@ def load_internet_and_graph(source: str, *, deep: bool = False) -> tuple[Interne
     if source == "builtin:demo":
         net = demo()
         return net, as_graph(net)
+    if source == "builtin:world" or source.startswith("builtin:world:"):
+        return _load_world(source)
     if source.startswith("builtin:"):
         close = get_close_matches(source, _BUILTINS, 1) or _BUILTINS
         raise InputError(f"{source!r} is no built-in Internet: there is {' and '.join(close)}")
@@ -141,6 +145,46 @@ def _read_table(file: str) -> bytes:
         raise InputError(f"{file}: the gzip data ends in the middle: fetch it again") from None
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}") from None
+
+
+def make_world(size: int, seed: int) -> Internet:
+    """Generate the Internet of that size and seed.
+
+    Raises
+    ------
+    InputError
+        A number is out of range.
+    """
+    from ridgeline.topology.world import MAX_SIZE, MIN_SIZE, world
+
+    name = f"builtin:world:size={size},seed={seed}"
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise InputError(f"{name}: the size must be {MIN_SIZE} to {MAX_SIZE}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"{name}: the seed must be 0 or more, below 2 to the power of 63")
+    return world(size, np.random.default_rng(seed), name=name)
+
+
+def _load_world(source: str) -> tuple[Internet, AsGraph]:
+    from ridgeline.topology.world import GENERATOR_VERSION
+
+    wanted = {"size": DEFAULT_SIZE, "seed": DEFAULT_SEED}
+    for part in filter(None, source.removeprefix("builtin:world").removeprefix(":").split(",")):
+        name, _, value = part.partition("=")
+        if name not in wanted or not (value.isascii() and value.isdigit() and len(value) < 20):
+            raise InputError(
+                f"{source!r}: {part!r} is not size=N or seed=N, as in builtin:world:size=2000,seed=7"
+            )
+        wanted[name] = int(value)
+    canonical = f"builtin:world:size={wanted['size']},seed={wanted['seed']}"
+    origin = Origin(source=f"{canonical}, generator {GENERATOR_VERSION}")
+    cached = fetch(origin)
+    if cached is not None:
+        return cached.internet, cached.graph
+    net = make_world(wanted["size"], wanted["seed"])
+    graph = as_graph(net)
+    keep(origin, net, graph)
+    return net, graph
 
 
 def _load_file(source: str, *, deep: bool) -> tuple[Internet, AsGraph]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _NAMES_SHOWN: Final = 12
 _SOURCE_HELP: Final = """
-    SOURCE is builtin:demo, or a file: CAIDA's as-rel or as-rel2 (plain or bz2) or a compiled one.
+    SOURCE is builtin:demo, builtin:world, builtin:world:size=2000,seed=7, or a file: CAIDA's as-rel
+    or as-rel2 (plain or bz2) or a compiled one.
 """
 
 
@@ -81,6 +82,22 @@ def read(
 
     net = place_internet(file, geo_asn, geo_place) if geo_asn else load_internet(file)
     _write_and_tell(net, file, out, as_json=as_json)
+
+
+@command.command("make")
+@click.option("--size", default=5000, show_default=True, help="Number of ASes.")
+@click.option("--seed", default=1, show_default=True, help="Equal seeds give equal Internets.")
+@click.option("-o", "--out", required=True, metavar="OUT.npz", help="Where to write it, compiled.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def make(*, size: int, seed: int, out: str, as_json: bool) -> None:
+    """Generate an Internet in real cities, with people, of any size.
+
+    builtin:world is the same without a file: make is for an Internet to keep or to pass on.
+    """
+    from ridgeline.app.internet import make_world
+
+    net = make_world(size, seed)
+    _write_and_tell(net, net.name, out, as_json=as_json)
 
 
 def _write_and_tell(net: "Internet", source: str, out: str | None, *, as_json: bool) -> None:

@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ridgeline.topology.assemble import assemble
 from ridgeline.topology.cities import Cities, unit_vectors
 from ridgeline.topology.internet import Internet
 from ridgeline.topology.ip_ranges import IpRanges
-from ridgeline.topology.meet import sessions
 
 MAX_POPS: Final = 32  # the most important cities of an AS; igp tables grow with the square
 MIN_SHARE: Final = 0.01  # a PoP needs this part of the AS's addresses,
@@ -87,32 +87,14 @@ def place(internet: Internet, held: Holdings, cities: Cities) -> Internet:
     chosen_as, chosen_city, chosen_users = _chosen(internet, held, cities)
     missing = np.setdiff1d(np.arange(internet.n_as), chosen_as)
     order = np.argsort(np.concatenate([chosen_as, missing]), kind="stable")
-    pop_as = np.concatenate([chosen_as, missing])[order].astype(np.int32)
+    pop_as = np.concatenate([chosen_as, missing])[order]
     city = np.concatenate([chosen_city, np.full(missing.size, -1)])[order]
     users = np.concatenate([chosen_users, np.zeros(missing.size)])[order]
 
-    somewhere = city >= 0
-    pop_lat = np.where(somewhere, cities.lat[city], np.nan)
-    pop_lon = np.where(somewhere, cities.lon[city], np.nan)
-    pop_ptr = np.searchsorted(pop_as, np.arange(internet.n_as + 1)).astype(np.int32)
     a, b = internet.pop_as[internet.link_a], internet.pop_as[internet.link_b]
-    link_a, link_b, link = sessions(pop_ptr, city.astype(np.int32), pop_lat, pop_lon, a, b)
-    link_rel = internet.link_rel[link]
-    for array in (pop_as, pop_lat, pop_lon, users, link_a, link_b, link_rel):
-        array.setflags(write=False)
-    return replace(
-        internet,
-        pop_as=pop_as,
-        pop_code=_texts(cities.code, city),
-        pop_city=_texts(cities.name, city),
-        pop_country=_texts(cities.country, city),
-        pop_lat=pop_lat,
-        pop_lon=pop_lon,
-        pop_users=users,
-        link_a=link_a,
-        link_b=link_b,
-        link_rel=link_rel,
-    )
+    links = a, b, internet.link_rel
+    placed = assemble(internet.name, internet.asn, (pop_as, city, users), links, cities)
+    return replace(placed, as_name=internet.as_name)
 
 
 def _chosen(
@@ -138,8 +120,3 @@ def _chosen(
         nearest = own[np.argmax(points[city[own]] @ points[city[i]])]
         users[nearest] += users[i]
     return as_index[kept], city[kept], users[kept]
-
-
-def _texts(words: Sequence[str], index: NDArray[np.int64]) -> tuple[str, ...]:
-    table = np.array([*words, ""], object)  # -1 finds the empty one
-    return tuple(table[index].tolist())

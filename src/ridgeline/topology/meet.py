@@ -49,7 +49,9 @@ def sessions(
     swap = n_pops[a] > n_pops[b]
     few, many = np.where(swap, b, a), np.where(swap, a, b)
     link, pop_few, pop_many = _shared_cities(pop_ptr, pop_city, few, many)
-    apart = np.setdiff1d(np.arange(a.size), link, assume_unique=False)
+    is_apart = np.ones(a.size, np.bool_)
+    is_apart[link] = False
+    apart = np.flatnonzero(is_apart)
     near_few, near_many = _nearest(pop_ptr, pop_lat, pop_lon, few[apart], many[apart])
 
     link = np.concatenate([link, apart])

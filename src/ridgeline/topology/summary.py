@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ridgeline.topology.checks import components
+from ridgeline.topology.distinct import distinct
 from ridgeline.topology.graph import AsGraph
 from ridgeline.topology.internet import CUSTOMER_TO_PROVIDER, Internet
 
@@ -67,7 +68,7 @@ class Summary:
     n_levels: int
     """Longest chain of customer, its provider, that one's provider, ..., in ASes."""
     loops: tuple[int, ...]
-    """AS numbers that are, through others, their own providers, or only sell to such."""
+    """AS numbers that are, through others, their own providers (or stand between two such rings)."""
 
 
 def summarise(internet: Internet, graph: AsGraph) -> Summary:
@@ -97,28 +98,40 @@ def summarise(internet: Internet, graph: AsGraph) -> Summary:
         part_sizes=tuple(parts.size.tolist()),
         part_examples=tuple(internet.asn[parts.label > 0][:5].tolist()),
         n_levels=int(level.max()) + 1,
-        loops=tuple(internet.asn[level < 0].tolist()),
+        loops=tuple(internet.asn[_loops(graph)].tolist()),
     )
 
 
 def levels(graph: AsGraph) -> NDArray[np.int32]:
     """Return how long a chain of customers hangs below each AS (int32, shape (n,)).
 
-    0 for an AS without customers. Where the chain has no end, because an AS is through others its
-    own provider, -1.
+    0 for an AS without customers. Where the chain has no end, because an AS in it is through others
+    its own provider, -1.
     """
-    level = np.full(graph.n, -1, np.int32)
-    open_customers = np.diff(graph.customer_ptr)
-    ready = np.flatnonzero(open_customers == 0)
-    rank = 0
+    return _peel(graph.customer_ptr, graph.provider_ptr, graph.provider_idx)
+
+
+def _loops(graph: AsGraph) -> NDArray[np.int64]:
+    """Return the indices of the ASes that are neither above all loops nor below them."""
+    down = _peel(graph.provider_ptr, graph.customer_ptr, graph.customer_idx)
+    return np.flatnonzero((levels(graph) < 0) & (down < 0))
+
+
+def _peel(
+    below: NDArray[np.int32], ptr: NDArray[np.int32], idx: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Take away who has nobody below, again and again; return each AS's turn, -1 for the rest."""
+    turn_of = np.full(ptr.size - 1, -1, np.int32)
+    n_below = np.diff(below)
+    ready, turn = np.flatnonzero(n_below == 0), 0
     while ready.size:
-        level[ready] = rank
-        providers = _row_entries(graph.provider_ptr, graph.provider_idx, ready)
-        np.subtract.at(open_customers, providers, 1)
-        providers = np.unique(providers)
-        ready = providers[open_customers[providers] == 0]
-        rank += 1
-    return level
+        turn_of[ready] = turn
+        above = _row_entries(ptr, idx, ready)
+        np.subtract.at(n_below, above, 1)
+        ready = distinct(above.astype(np.int64))
+        ready = ready[n_below[ready] == 0]
+        turn += 1
+    return turn_of
 
 
 def cone(graph: AsGraph, as_index: int) -> NDArray[np.int64]:

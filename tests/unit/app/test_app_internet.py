@@ -1,6 +1,7 @@
 """Finding the Internet that was named, and when the cache may answer."""
 
 import bz2
+import gzip
 import os
 from pathlib import Path
 
@@ -8,8 +9,14 @@ import numpy as np
 import pytest
 
 from ridgeline.app import cache
-from ridgeline.app.internet import load_internet, load_internet_and_graph
-from ridgeline.errors import InputError
+from ridgeline.app.internet import (
+    describe_as,
+    load_internet,
+    load_internet_and_graph,
+    place_internet,
+    write_internet,
+)
+from ridgeline.errors import InputError, MachineError
 
 TEXT = b"65536|64512|-1\n65536|65537|0\n"
 
@@ -148,3 +155,77 @@ def test_a_source_that_cannot_be_read_names_what_can(source: str, cached: Path) 
 def test_an_unknown_builtin_names_the_nearest(cached: Path) -> None:
     with pytest.raises(InputError, match=r"'builtin:dmeo' is no built-in.*there is builtin:demo$"):
         load_internet("builtin:dmeo")
+
+
+def test_a_generated_internet_is_a_source_and_is_kept(cached: Path) -> None:
+    net = load_internet("builtin:world:size=50,seed=3")
+    assert (net.n_as, net.name) == (50, "builtin:world:size=50,seed=3")
+    assert entry(cached).exists()
+    again = load_internet("builtin:world:seed=3,size=50")
+    assert again.name == net.name
+    np.testing.assert_array_equal(net.pop_lat, again.pop_lat)
+    assert len(list(cached.iterdir())) == 1
+
+
+def test_the_world_has_a_size_and_a_seed_of_its_own(cached: Path) -> None:
+    assert load_internet("builtin:world").name == "builtin:world:size=5000,seed=1"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("builtin:world:sise=5", "'sise=5' is not size=N or seed=N"),
+        ("builtin:world:size=", "'size=' is not size=N"),
+        ("builtin:world:size=-5", "'size=-5' is not size=N"),
+        ("builtin:world:size=3", "the size must be 4 to 500000"),
+        ("builtin:world:seed=9999999999999999999", "the seed must be 0 or more"),
+    ],
+)
+def test_what_a_generated_internet_cannot_be_is_told(source: str, told: str, cached: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        load_internet(source)
+
+
+GEO_ASN = "0.0.0.0,0.0.0.99,65536,a\n0.0.0.100,0.0.0.109,64512,b\n"
+GEO_PLACE = "0.0.0.0,0.0.0.9,JP\n0.0.0.10,0.0.0.255,BR\n"
+
+
+def test_ases_are_placed_by_tables_plain_or_packed(
+    as_rel: Path, tmp_path: Path, cached: Path
+) -> None:
+    (tmp_path / "asn.csv").write_text(GEO_ASN)
+    (tmp_path / "place.csv.gz").write_bytes(gzip.compress(GEO_PLACE.encode()))
+    tables = [str(tmp_path / "asn.csv")], [str(tmp_path / "place.csv.gz")]
+    placed = place_internet(str(as_rel), *tables)
+    assert placed.pop_code == ("gru", "gru", "nrt", "")
+    out = tmp_path / "placed.npz"
+    write_internet(str(out), placed)
+    assert load_internet(str(out)).pop_code == placed.pop_code
+    with pytest.raises(InputError, match="have places already"):
+        place_internet(str(out), *tables)
+
+
+def test_tables_that_place_nobody_are_refused(as_rel: Path, tmp_path: Path, cached: Path) -> None:
+    (tmp_path / "asn.csv").write_text(GEO_ASN)
+    (tmp_path / "place.csv").write_text("9.0.0.0,9.0.0.9,JP\n")
+    with pytest.raises(InputError, match="place none of the ASes"):
+        place_internet(str(as_rel), [str(tmp_path / "asn.csv")], [str(tmp_path / "place.csv")])
+
+
+def test_a_table_that_is_not_there_is_named(as_rel: Path, cached: Path) -> None:
+    with pytest.raises(InputError, match=r"^no\.csv: No such file"):
+        place_internet(str(as_rel), ["no.csv"], ["no.csv"])
+
+
+def test_a_file_that_cannot_be_written_is_the_machines_fault(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="cannot be written: No such file"):
+        write_internet(str(tmp_path / "no" / "x.npz"), load_internet("builtin:demo"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_as_that_is_not_there_is_told_with_its_neighbours_in_number() -> None:
+    with pytest.raises(
+        InputError, match="there is no AS64517; the nearest numbers are AS64514, AS64515"
+    ):
+        describe_as("builtin:demo", 64517)
+    assert describe_as("builtin:demo", 65546).name == "meerkat"
