@@ -9,11 +9,13 @@ writer therefore aligns them.
 """
 
 import io
+import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Any, Final
 
 import numpy as np
@@ -36,7 +38,12 @@ _LOCAL_HEADER: Final = struct.Struct("<26sHH")  # of a ZIP member; the two lengt
 _EXTRA: Final = struct.Struct("<HH")
 _EXTRA_ID: Final = 0xD935  # the number that Android's zipalign uses for padding
 _ALIGN: Final = 64
-_NPY_HEADER_LIMIT: Final = 4096
+_NPY_HEADER_LIMIT: Final = 256
+_NPY_HEADER: Final = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<|][uif]\d)', 'fortran_order': False, "
+    rb"'shape': \((?P<n>\d+),\), \} *\n",
+    re.DOTALL,
+)
 # What zipfile, zlib and numpy raise over bytes that are not what they seem.
 _UNREADABLE: Final = (
     OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, MemoryError,
@@ -148,15 +155,13 @@ def _stored(data: NDArray[np.uint8], info: zipfile.ZipInfo) -> NDArray[np.uint8]
 
 def _array(content: NDArray[np.uint8]) -> NDArray[Any]:
     """Read the ``.npy`` format, without a copy where the data are aligned."""
-    head = io.BytesIO(content[:_NPY_HEADER_LIMIT].tobytes())
-    if np.lib.format.read_magic(head) != (1, 0):
-        raise NotCompiledError("an array has a header of another version")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(head)
-    if dtype.hasobject or len(shape) != 1:
-        raise NotCompiledError(f"an array is {dtype} of shape {shape}")
-    array = content[head.tell() :].view(dtype)
-    if array.shape != shape:
-        raise NotCompiledError(f"an array has {array.size} entries, not {shape[0]}")
+    # A pattern and not numpy's own reader, which runs Python's parser on each header.
+    head = _NPY_HEADER.match(content[:_NPY_HEADER_LIMIT].tobytes())
+    if head is None:
+        raise NotCompiledError("an array is not one-dimensional, or not of plain numbers")
+    array = content[head.end() :].view(head["dtype"].decode())
+    if array.size != int(head["n"]):
+        raise NotCompiledError(f"an array has {array.size} entries, not {int(head['n'])}")
     if not array.flags.aligned:
         array = array.copy()
         array.setflags(write=False)
@@ -207,5 +212,11 @@ def _decode(words: NDArray[np.uint8], code: NDArray[Any]) -> tuple[str, ...]:
     if code.dtype.kind != "u" or code.ndim != 1:
         raise NotCompiledError(f"word numbers are {code.dtype} of shape {code.shape}")
     if len(table) == 1 and not code.any():
-        return (table[0],) * code.size
+        return _alike(table[0], code.size)
     return tuple(np.array(table, object)[code].tolist())
+
+
+@lru_cache(maxsize=4)
+def _alike(text: str, n: int) -> tuple[str, ...]:
+    """Return one long tuple for all fields that say nothing of anyone."""
+    return (text,) * n
