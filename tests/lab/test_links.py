@@ -61,11 +61,11 @@ def test_a_hundred_links_with_light_traffic_are_each_as_long_as_asked(
     shapes = [LinkShape(delay_ms=1 + number * 0.5) for number in range(100)]
     pair = build(*shapes)
     pings = ping(pair, per_second=5, seconds=3, ipv6=ipv6)
-    errors_ms = sorted(rtt_ms - 2 * shapes[link].delay_ms for link, rtt_ms in pings.answers)
+    errors_ms = [rtt_ms - 2 * shapes[link].delay_ms for link, rtt_ms in pings.answers]
     assert len(errors_ms) == pings.sent == 1500
-    assert errors_ms[0] >= 0, "an answer came faster than the links allow"
-    assert median(errors_ms) <= 0.5
-    assert quantiles(errors_ms, n=20)[-1] <= 3
+    assert min(errors_ms) > -0.3  # half a tick of the relay, each way
+    assert abs(median(errors_ms)) <= 0.5
+    assert quantiles(map(abs, errors_ms), n=20)[-1] <= 3
 
 
 def test_the_two_families_take_the_same_time(build: Build) -> None:
@@ -73,7 +73,7 @@ def test_the_two_families_take_the_same_time(build: Build) -> None:
     for ipv6 in (False, True):
         rtts_ms = ping(pair, per_second=100, seconds=0.5, ipv6=ipv6).rtts_ms
         assert len(rtts_ms) == 50
-        assert 20 <= median(rtts_ms) < 21
+        assert median(rtts_ms) == pytest.approx(20, abs=0.5)
 
 
 def test_a_plain_link_has_no_delay_and_no_wire(build: Build) -> None:
@@ -88,7 +88,8 @@ def test_a_changed_delay_holds_from_now_on(build: Build) -> None:
     pair = build(TEN_MS)
     ping(pair, per_second=50, seconds=0.2)
     pair.wires.reshape("l0", LinkShape(delay_ms=25))
-    assert 50 <= median(ping(pair, per_second=50, seconds=0.3).rtts_ms) < 51
+    rtts_ms = ping(pair, per_second=50, seconds=0.3).rtts_ms
+    assert median(rtts_ms) == pytest.approx(50, abs=0.5)
 
 
 def test_loss_takes_its_share_each_way(build: Build) -> None:
@@ -174,7 +175,8 @@ def test_the_relay_counts_what_it_carried(relay_pair: HostPair) -> None:
     after = relay_pair.wires.statistics()
     assert 200 <= after["sent"] - before["sent"] < 250  # pings and answers, and a little noise
     assert after["missed"] == 0
-    assert 0 < after["late_mean_us"] < after["late_max_us"]
+    assert abs(after["late_mean_us"]) < after["late_max_us"]
+    assert 0 < after["cpu_s"] < 5
 
 
 def test_the_relay_names_a_command_that_it_cannot_carry_out(relay_pair: HostPair) -> None:
