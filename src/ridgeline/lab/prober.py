@@ -117,7 +117,8 @@ class Prober:
         askers, clock = self._askers, time.monotonic
         step = self._plan.interval_ms / 1000 / len(askers)
         started = clock()
-        ends = started + self._plan.duration if self._plan.duration else float("inf")
+        duration = self._plan.duration
+        ends = float("inf") if duration is None else started + duration
         turn = 0
         is_announced = False
         while not self._stopped and (now := clock()) < ends:
