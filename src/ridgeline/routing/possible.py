@@ -25,6 +25,7 @@ BoolArray = NDArray[np.bool_]
 Bits = NDArray[np.uint64]
 
 _LAST: Final = 2**62
+_FULL: Final = LOCAL_PREF[Learned.CUSTOMER]
 _MAX_LABELS: Final = 48  # a router with possible routes of so many lengths is going in circles
 _ROLES: Final = (Learned.CUSTOMER, Learned.PEER, Learned.PROVIDER)
 
@@ -85,19 +86,28 @@ def _words(n: int) -> int:
 class _Offers:
     """Sets of routes on their way, all of one length: m of them.
 
-    `bits` has shape (n_words, m); `sure`: one of the set comes, however ties are broken.
+    `bits` has shape (n_words, m); `sure`: one of the set comes, however ties are broken, unless the
+    receiver stands in its path already and so has a shorter one. `steady`: even that cannot be
+    where local preferences are lowered.
     """
 
     to: IntArray
     bits: Bits
     sure: BoolArray
+    steady: BoolArray
     learned: NDArray[np.int8]
 
     def only(self, keep: BoolArray) -> "_Offers":
         """Return some of them."""
         if keep.all():
             return self
-        return _Offers(self.to[keep], self.bits[:, keep], self.sure[keep], self.learned[keep])
+        return _Offers(
+            self.to[keep],
+            self.bits[:, keep],
+            self.sure[keep],
+            self.steady[keep],
+            self.learned[keep],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,11 +145,16 @@ class _Run:
         self.n_labels = np.zeros(net.n, np.int32)
         self.lost = False
         """Possible routes chased each other in a circle; only a careful pass is to be trusted."""
-        self.preferred: frozenset[int] = frozenset()
+        self.preferred: set[int] = set()
         """ASes that surely hear a customer route at full preference, of those that lower some."""
         self._deadline: dict[int, tuple[int, int]] = {}
         """Per AS with a sure but lowered route: the (role, length) at which that route stands."""
         self._kept, self._silent = self._set(rules.kept), self._set(rules.silent)
+        self._lowered = self._set(
+            np.any([low < _FULL for low in rules.lowered.values()], axis=0)
+            if rules.lowered
+            else np.zeros(said.n_sessions, np.bool_)
+        )
         self._heard = np.zeros_like(self.bits)  # scratch, always left zero
         self._surely = np.zeros(net.n, np.bool_)  # scratch
         self._has_siblings = np.diff(net.first) > 1
@@ -163,8 +178,6 @@ class _Run:
             new = self._phase(seeds, labels, [(learned, rows)], role=learned)
             for length, found in new.items():
                 labels.setdefault(length, []).append(found)
-            if learned is Learned.CUSTOMER:
-                self.preferred = frozenset(a for a in self.rules.lowered if self.done[a])
 
     def _set(self, sessions: BoolArray) -> Bits:
         """One set of bits, shape (n_words, 1), for a set of sessions."""
@@ -183,7 +196,13 @@ class _Run:
             if refused is not None and refused[session]:
                 continue
             one = np.arange(said.n_sessions) == session
-            offer = _Offers(said.pop[one], self._set(one), np.ones(1, np.bool_), said.learned[one])
+            offer = _Offers(
+                said.pop[one],
+                self._set(one),
+                np.ones(1, np.bool_),
+                np.ones(1, np.bool_),
+                said.learned[one],
+            )
             seeds.setdefault(len(said.as_path[session]), []).append(offer)
         return seeds
 
@@ -230,7 +249,9 @@ class _Run:
         self._surely[offers.to[offers.sure]] = True
         bits = heard[:, :, touched]
         sure = self._surely[touched]
-        quiet = np.any((bits[0] | bits[1]) & self._silent, axis=0)
+        # Who may have a route that it must not pass on, now or before, is no sure speaker.
+        known = self.bits[:, :, touched] | bits
+        quiet = np.any((known[0] | known[1]) & self._silent, axis=0)
         self.shut[touched[sure & quiet]] = True
         spoken, surely = bits & ~self._silent, sure & ~quiet
         heard[:, :, touched] = 0
@@ -285,25 +306,33 @@ class _Run:
         return _Labels(others[some], bits[:, :, some])
 
     def _lower(self, offers: _Offers, length: int) -> _Offers:
-        """Open the AS again where a route may come with a lowered local preference."""
+        """Keep an AS open to better routes where one may come with a lowered local preference."""
         bits, sure = offers.bits.copy(), offers.sure.copy()
         to_as = self.net.pop_as[offers.to]
+        hushed = set(self.said.as_index[self.rules.silent].tolist())
         for a, preference in self.rules.lowered.items():
             here = (to_as == a) & (offers.learned == Learned.CUSTOMER)
-            low = self._set(preference < LOCAL_PREF[Learned.CUSTOMER])
+            touched = here & np.any(bits & self._set(preference < _FULL), axis=0)
+            # A router may not pass on what stands if it may take a silent route instead.
+            standing = here & sure & offers.steady & (a not in hushed)
+            if np.any(standing & ~touched):
+                self.preferred.add(a)
             if a in self.beaten:
-                touched = here & np.any(bits & low, axis=0)
-                bits[:, here] &= ~low
-                sure[touched] = False
-                continue
-            touched = here & np.any(bits & low, axis=0)
-            for role in (Learned.PEER, Learned.PROVIDER):
-                worse = self._set(preference < LOCAL_PREF[role])
-                if np.any(touched & sure & ~np.any(bits & (worse | self._silent), axis=0)):
-                    stands = (int(role), length)
-                    self._deadline[a] = min(self._deadline.get(a, stands), stands)
+                bits[:, here] &= ~self._set(preference < _FULL)
+            else:
+                self._set_deadline(a, length, bits[:, standing & touched], preference)
             sure[touched] = False
-        return _Offers(offers.to, bits, sure, offers.learned)
+        return _Offers(offers.to, bits, sure, offers.steady, offers.learned)
+
+    def _set_deadline(
+        self, a: int, length: int, standing: Bits, preference: NDArray[np.int32]
+    ) -> None:
+        """Note when routes that stand at an AS, but lowered, come in among the others."""
+        for role in (Learned.PEER, Learned.PROVIDER):
+            worse = self._set(preference < LOCAL_PREF[role])
+            if np.any(~np.any(standing & worse, axis=0)):
+                when = (int(role), length)
+                self._deadline[a] = min(self._deadline.get(a, when), when)
 
     def _tell(
         self, labels: _Labels, length: int, ways: list[tuple[Learned, Rows]]
@@ -323,10 +352,12 @@ class _Run:
                 sure &= ~np.any(options[1], axis=0)
             if self.careful:
                 sure[:] = False
+            steady = sure & ~np.any((options[0] | options[1]) & self._lowered, axis=0)
             source, to = rows.expand_numbered(at)
             wanted = ~self.closed(to)
             source, to = source[wanted], to[wanted]
-            offers = _Offers(to, told[:, source], sure[source], np.full(to.size, learned, np.int8))
+            role = np.full(to.size, learned, np.int8)
+            offers = _Offers(to, told[:, source], sure[source], steady[source], role)
             planes = labels.bits[:, :, some][:, :, source] & ~self._kept
             yield from self._obey(offers, at[source], planes)
 
@@ -372,7 +403,7 @@ class _Run:
             one = offers.only(here)
             surely = np.array([sure and extra == worst])
             if surely[0] or np.any(bits):
-                yield extra, _Offers(one.to, bits[:, None], surely, one.learned)
+                yield extra, _Offers(one.to, bits[:, None], surely, one.steady, one.learned)
 
 
 def _join(offers: list[_Offers]) -> _Offers:
@@ -382,5 +413,6 @@ def _join(offers: list[_Offers]) -> _Offers:
         np.concatenate([o.to for o in offers]),
         np.concatenate([o.bits for o in offers], axis=1),
         np.concatenate([o.sure for o in offers]),
+        np.concatenate([o.steady for o in offers]),
         np.concatenate([o.learned for o in offers]),
     )
