@@ -1,7 +1,8 @@
 """Find the Internet that the user named; the only place that opens topology files.
 
-A source is ``builtin:demo``, ``builtin:world``, ``builtin:world:size=2000,seed=7`` or a file: CAIDA's as-rel or as-rel2, plain or bz2, or a compiled
-``.npz``. What a file is, its first bytes say, not its name.
+A source is ``builtin:demo``, ``builtin:world``, ``builtin:world:size=2000,seed=7`` or a file: CAIDA's
+as-rel or as-rel2, plain or bz2, or a compiled ``.npz``. What a file is, its first bytes say, not its
+name.
 """
 
 import gzip
