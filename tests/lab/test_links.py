@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -193,6 +194,16 @@ def test_a_dead_relay_is_reported_and_not_waited_for(relay_pair: HostPair) -> No
     os.kill(wires.pid, 9)
     with pytest.raises(MachineError, match=r"has ended \(exit code -9\)"):
         wires.silence("l0")
+
+
+def test_a_relay_that_hangs_is_reported(relay_pair: HostPair) -> None:
+    wires = relay_pair.wires
+    assert isinstance(wires, RelayWires)
+    wires._control.settimeout(0.2)
+    os.kill(wires.pid, signal.SIGSTOP)
+    with pytest.raises(MachineError, match="has not answered"):
+        wires.silence("l0")
+    os.kill(wires.pid, signal.SIGCONT)
 
 
 def test_the_relay_dies_with_its_parent_however_that_dies() -> None:

@@ -35,6 +35,7 @@ _RELAY: Final = (
 )
 _NO_IPV6: Final = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1}
 _FIRST_INDEX: Final = 1_000_001  # never the index of the other end: see `VethEnd.index`
+_PATIENCE_S: Final = 10
 _NETEM_LIMIT: Final = 100_000  # packets under way; the default of 1000 drops at 1 Gbit/s
 
 # <linux/pkt_sched.h>
@@ -230,6 +231,7 @@ class RelayWires(Wires):
         super().__init__()
         ours, theirs = socket.socketpair()
         self._control = ours
+        self._control.settimeout(_PATIENCE_S)
         self._answers = ours.makefile("rb")
         # It ends when our end is closed, by us or by the kernel after us: nobody inherits it.
         with theirs, entered(self._namespace):
@@ -289,9 +291,12 @@ class RelayWires(Wires):
         except OSError:
             answers = [""]
         if "" in answers:
-            code = self._process.wait(timeout=5)
+            try:
+                fate = f"has ended (exit code {self._process.wait(timeout=1)})"
+            except subprocess.TimeoutExpired:
+                fate = f"has not answered for {_PATIENCE_S} s"
             raise MachineError(
-                f"the relay of the lab's links has ended (exit code {code})",
+                f"the relay of the lab's links {fate}",
                 hint="its last words are on standard error; take the lab down and up again",
             )
         return answers
