@@ -18,7 +18,7 @@ _NUMBERED: Final = tuple(
         r"^(?P<file>.+?):(?P<line>\d+): (?:error|warning): ",
         r" in (?P<file>\S.*?):(?P<line>\d+)$",
         # Not the minutes and seconds of a time of day.
-        r"^(?:bird: )?(?P<file>[^:\n]+?)(?<!\d{4}-\d\d-\d\d[ T]\d\d):(?P<line>\d+):\d+ ",
+        r"(?:^(?:bird: )?|<[A-Z]+> )(?P<file>[^:\n]+?)(?<![ T]\d\d):(?P<line>\d+):\d+ ",
     )
 )
 _NAMED: Final = tuple(
@@ -51,7 +51,7 @@ def explain(text: str, message: str, *, file: str | None = None) -> str | None:
     str or None
         ``line 12: listen: x``; None if the message points to no line, or to more than one.
     """
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")  # daemons count nothing else as a line's end
     for pattern in _NUMBERED:
         for found in pattern.finditer(message):
             named = found["file"]

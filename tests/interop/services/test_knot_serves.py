@@ -47,7 +47,7 @@ NOT_YET_THERE = ip_address("192.0.2.53")
 
 @pytest.fixture
 def site(nrt: SiteIdentity, tmp_path: Path) -> KnotSite:
-    directory = tmp_path / "site nrt 100%s"
+    directory = tmp_path / "sité nrt 100%s"
     directory.mkdir()
     zone = directory / "example.test.zone"
     zone.write_text(ZONE.format(long=" ".join(f'"{"x" * 250}"' for _ in range(6))))

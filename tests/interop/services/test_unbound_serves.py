@@ -102,7 +102,7 @@ def authority(nrt: SiteIdentity, tmp_path: Path) -> KnotSite:
 
 @pytest.fixture
 def site(nrt: SiteIdentity, tmp_path: Path) -> UnboundSite:
-    directory = tmp_path / "unbound of nrt"
+    directory = tmp_path / "unbound für nrt"
     directory.mkdir()
     return UnboundSite(
         identity=nrt,

@@ -1,0 +1,96 @@
+import re
+from dataclasses import replace
+from ipaddress import ip_address
+
+import dns.zone
+import pytest
+
+from ridgeline.render.identity import WHOAMI_ZONE, SiteIdentity
+from ridgeline.render.knot import KnotSite, ZoneFile, render_knot, render_whoami_zone
+
+NRT = SiteIdentity(site="nrt", network="example-anycast", domain="example.test")
+ANYCAST = (ip_address("192.0.2.53"), ip_address("2001:db8:53::53"))
+SITE = KnotSite(
+    identity=NRT,
+    directory="/run/nrt",
+    listen=(*ANYCAST, ip_address("198.18.0.1")),
+    zones=(ZoneFile(domain="example.test", path="/etc/zones/example.test.zone"),),
+)
+
+
+def values(text: str, key: str) -> list[str]:
+    """Return the values of a key, without quotes and comments."""
+    found = re.findall(rf"^\s*(?:- )?{key}: (.*?)(?:\s+#.*)?$", text, re.MULTILINE)
+    return [value.strip('"') for value in found]
+
+
+def test_it_listens_where_it_is_told() -> None:
+    assert values(render_knot(SITE), "listen") == [
+        "192.0.2.53@53",
+        "2001:db8:53::53@53",
+        "198.18.0.1@53",
+        "/run/nrt/knot.sock",
+    ]
+    assert "192.0.2.53@5353" in values(render_knot(replace(SITE, port=5353)), "listen")
+
+
+def test_it_stays_who_started_it_unless_told_otherwise() -> None:
+    assert values(render_knot(SITE), "user") == []
+    assert values(render_knot(replace(SITE, user="knot:knot")), "user") == ["knot:knot"]
+
+
+def test_it_has_one_thread_of_each_kind() -> None:
+    text = render_knot(SITE)
+    assert [values(text, f"{kind}-workers") for kind in ("udp", "tcp", "background")] == [["1"]] * 3
+
+
+def test_every_site_has_the_whoami_zone_first() -> None:
+    text = render_knot(SITE)
+    assert values(text, "domain") == [WHOAMI_ZONE, "example.test."]
+    assert values(text, "file") == ["/run/nrt/whoami.zone", "/etc/zones/example.test.zone"]
+
+
+def test_a_percent_sign_in_a_path_is_not_expanded() -> None:
+    zones = (ZoneFile(domain="example.test", path="/zones 100%/%s.zone"),)
+    assert values(render_knot(replace(SITE, zones=zones)), "file")[1] == "/zones 100%%/%%s.zone"
+
+
+@pytest.mark.parametrize("twice", ["Example.TEST.", WHOAMI_ZONE])
+def test_a_zone_stands_once(twice: str) -> None:
+    zones = (*SITE.zones, ZoneFile(domain=twice, path="/a"))
+    with pytest.raises(ValueError, match="stands twice at site nrt"):
+        render_knot(replace(SITE, zones=zones))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"directory": "run/nrt"}, "directory 'run/nrt' is not an absolute path"),
+        ({"directory": '/run/"nrt'}, "directory .* holds"),
+        ({"directory": "/" + "x" * 100}, "control socket .* is longer than"),
+        ({"listen": ()}, "listen names no address"),
+        ({"port": 0}, "DNS port 0"),
+        ({"user": "a\nb"}, "user .* holds"),
+        ({"zones": (ZoneFile(domain="a b", path="/a"),)}, "zone 'a b' is not a domain name"),
+        ({"zones": (ZoneFile(domain="a", path="a"),)}, r"file of zone a\. 'a' is not an absolute"),
+    ],
+)
+def test_what_cannot_stand_in_the_file_is_refused(
+    change: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        render_knot(replace(SITE, **change))  # type: ignore[arg-type]  # wrong on purpose, by name
+
+
+def test_the_whoami_zone_is_a_zone() -> None:
+    zone = dns.zone.from_text(render_whoami_zone(NRT, ANYCAST), origin=WHOAMI_ZONE)
+    assert {ttl for _, ttl, _ in zone.iterate_rdatas()} == {0}
+    for name in ("@", "site"):
+        assert [str(record) for record in zone.find_rdataset(name, "TXT")] == ['"nrt"']
+    assert [str(record) for record in zone.find_rdataset("ns", "A")] == ["192.0.2.53"]
+    assert [str(record) for record in zone.find_rdataset("ns", "AAAA")] == ["2001:db8:53::53"]
+
+
+def test_the_whoami_zone_needs_a_server() -> None:
+    with pytest.raises(ValueError, match="names no address"):
+        render_whoami_zone(NRT, ())
