@@ -85,12 +85,15 @@ class Fabric:
             for here, there in link.ends()
         }
         self.delay_kind = ""
+        self.built_s = 0.0
+        """How long namespaces, links and addresses took."""
 
     # Building.
 
     async def build(self, tell: Callable[[str], None]) -> None:
         """Make everything and start every daemon; return when all have been started."""
         plan = self.plan
+        begun = time.monotonic()
         self._failed_start = asyncio.get_running_loop().create_future()
         zones = read_zones(plan.spec)
         tell(f"namespaces: {len(plan.nodes)}")
@@ -100,6 +103,7 @@ class Fabric:
         self._configure_nodes()
         self._set_resolver()
         self._watch_routes()
+        self.built_s = time.monotonic() - begun
         birds = [node.name for node in plan.nodes if node.runs_bird]
         if self._shuffle is not None:
             random.Random(self._shuffle).shuffle(birds)  # noqa: S311 - start order, not a secret

@@ -50,6 +50,7 @@ class Supervisor:
         self._done = asyncio.Event()
         self._started = time.monotonic()
         self._ready_after = 0.0
+        self._converged_after = 0.0
         self._verbs: dict[str, Verb] = {
             "status": self._status,
             "trace": self._trace,
@@ -90,6 +91,7 @@ class Supervisor:
             reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
         )
         self._ready_after = time.monotonic() - self._started
+        self._converged_after = self._fabric.last_change - self._started
 
     def _summary(self) -> dict[str, Any]:
         plan = self._plan
@@ -100,6 +102,8 @@ class Supervisor:
             "n_clients": len(plan.clients),
             "n_sites": sum(1 for _ in plan.of_kind(NodeKind.EDGE)),
             "delay": self._fabric.delay_kind,
+            "built_s": round(self._fabric.built_s, 2),
+            "converged_s": round(self._converged_after, 2),
             "ready_s": round(self._ready_after, 2),
         }
 
