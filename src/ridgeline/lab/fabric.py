@@ -25,7 +25,7 @@ from ridgeline.lab.birdctl import BirdControl
 from ridgeline.lab.delay import LinkPlan, LinkShape, Wires, open_wires
 from ridgeline.lab.namespaces import MS_BIND, NetworkNamespace, entered, mount
 from ridgeline.lab.netlink import Batch, RouteEvent, RouteEvents, VethEnd
-from ridgeline.lab.plan import LabPlan, Link, LinkKind, Node, NodeKind, router_config
+from ridgeline.lab.plan import End, LabPlan, Link, LinkKind, Node, NodeKind, router_config
 from ridgeline.lab.processes import Daemon, start_daemon
 from ridgeline.lab.ready import routers_to_await, until_quiet
 from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
@@ -80,7 +80,7 @@ class Fabric:
         self._failed_start: asyncio.Future[None] | None = None
         self._cut: set[int] = set()
         self._neighbours = {
-            (here.node, _index(here.interface)): there.node
+            (here.node, _index(link, here)): there.node
             for link in plan.links
             for here, there in link.ends()
         }
@@ -145,7 +145,7 @@ class Fabric:
         return VethEnd(
             name=end.interface,
             namespace=self._namespaces[end.node],
-            index=_index(end.interface),
+            index=_index(link, end),
             mac=_mac(link, side),
         )
 
@@ -160,7 +160,7 @@ class Fabric:
                     for address in anycast_addresses(self.plan.spec):
                         batch.address(1, _host(address))
                 for link, here, there in self.plan.links_of(node.name):
-                    index = _index(here.interface)
+                    index = _index(link, here)
                     batch.address(index, here.address4)
                     batch.address(index, here.address6)
                     batch.up(index)
@@ -373,6 +373,10 @@ class Fabric:
         folder.mkdir(exist_ok=True)
         return folder / name
 
+    def router_of(self, host: str) -> str:
+        """Name the router that a client, server or origin is behind."""
+        return self.plan.links_of(host)[0][2].node
+
     def neighbour(self, node: str, index: int) -> str | None:
         """Name the node at the other end of an interface."""
         return self._neighbours.get((node, index))
@@ -440,8 +444,13 @@ def describe_death(daemon: Daemon) -> MachineError:
     return MachineError("; ".join(parts))
 
 
-def _index(interface: str) -> int:
-    return FIRST_INDEX + int(interface.removeprefix("eth"))
+def _index(link: Link, end: End) -> int:
+    """Give an interface a number that no other of the lab has.
+
+    The two ends of a veth pair must differ: where they are equal the kernel reports a lost carrier
+    up to a second late.
+    """
+    return FIRST_INDEX + 2 * link.index + (0 if end is link.a else 1)
 
 
 def _mac(link: Link, side: int) -> bytes:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from ridgeline.errors import InputError, MachineError, RidgelineError
 from ridgeline.lab.control import describe_error
 from ridgeline.lab.download import Wanted, download
-from ridgeline.lab.fabric import FIRST_INDEX, Fabric
+from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.launch import Reporter
 from ridgeline.lab.measure import Event, client_catchments, measure
@@ -281,7 +281,7 @@ class Supervisor:
                     "city": node.place.city,
                     "code": node.place.code,
                     "country": node.place.country,
-                    "vantage": self._fabric.neighbour(node.name, FIRST_INDEX),
+                    "vantage": self._fabric.router_of(node.name),
                     "lat": node.place.lat,
                     "lon": node.place.lon,
                     "network": node.network,
