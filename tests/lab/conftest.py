@@ -45,6 +45,10 @@ class Lab:
         verb, *rest = arguments
         return ridgeline("lab", verb, "--name", self.name, *rest, timeout=timeout)
 
+    def program(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run any other command."""
+        return ridgeline(*arguments)
+
     def ask(self, *arguments: str) -> Any:
         """Run it with --json, expect success, return the document."""
         done = self.run(*arguments, "--json")

@@ -1,10 +1,12 @@
 """One address in six cities: who answers whom, by which way, and under which names."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "demo" / "ridgeline.yaml"
 SITES = {"nrt", "lhr", "iad", "gru", "jnb", "syd"}
 
 
@@ -20,6 +22,15 @@ def test_every_city_is_answered_on_every_service_over_both_families(demo_lab: An
 
 def test_every_site_answers_somebody(demo_lab: Any) -> None:
     assert set(demo_lab.sites().values()) == SITES
+
+
+def test_prediction_and_rehearsal_can_be_compared(demo_lab: Any, tmp_path: Path) -> None:
+    rehearsed, predicted = str(tmp_path / "rehearsed.jsonl"), str(tmp_path / "predicted.parquet")
+    assert demo_lab.run("status", "-o", rehearsed).returncode == 0
+    run = demo_lab.program
+    assert run("predict", str(EXAMPLE), "-o", predicted).returncode == 0
+    done = run("compare", predicted, rehearsed, "--json", "--require", "100")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_some_city_does_not_reach_its_nearest_site(demo_lab: Any) -> None:

@@ -95,9 +95,21 @@ def list_labs() -> None:
 @json_option
 @ipv6_option
 @click.option("--nodes", is_flag=True, help="List every node, for `lab exec`.")
-def status(*, name: str, as_json: bool, ipv6: bool, nodes: bool) -> None:
+@click.option(
+    "-o", "--output", metavar="FILE", help="Also write the catchment map, .jsonl or .parquet."
+)
+def status(*, name: str, as_json: bool, ipv6: bool, nodes: bool, output: str | None) -> None:
     """Show which site answers whom, asked now from every client."""
+    if output:
+        from ridgeline.app.maps import check_map_name
+
+        check_map_name(output)
     document = ask(name, "status", ipv6=ipv6, nodes=nodes)
+    if output:
+        from ridgeline.app.maps import write_map
+        from ridgeline.app.rehearsed import rehearsed_map
+
+        write_map(rehearsed_map(document), output)
     if as_json:
         show_json(document)
         return
