@@ -298,3 +298,18 @@ def test_help_answers_quickly() -> None:
         subprocess.run([sys.executable, "-c", "pass"], check=True)
         empty.append(time.perf_counter() - begun)
     assert min(times) < 8 * min(empty) + 0.15
+
+
+def test_a_machine_that_forbids_namespaces_is_told_so() -> None:
+    # In a user namespace of our own the limit can be lowered without touching the machine.
+    script = (
+        "echo 0 > /proc/sys/user/max_net_namespaces\n"
+        f"exec {sys.executable} -m ridgeline lab up {SMALL} --name forbidden"
+    )
+    wrapped = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
+    done = subprocess.run(wrapped, capture_output=True, text=True, timeout=60, check=False)
+    if "unshare failed" in done.stderr:
+        pytest.skip("this machine forbids user namespaces by itself")
+    assert done.returncode == 3
+    assert "this machine does not let root make namespaces" in done.stderr
+    assert "fix: run in a virtual machine or a privileged container" in done.stderr
