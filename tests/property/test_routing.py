@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from ridgeline.net.community import GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, Community
 from ridgeline.net.place import ACCESS_RTT_MS, great_circle_km, one_way_ms
 from ridgeline.routing.announce import Announcements
+from ridgeline.routing.engines import has_numba
 from ridgeline.routing.forward import CertaintyCode, Forwarding, forward
 from ridgeline.routing.learned import Learned
 from ridgeline.routing.policy import policy
@@ -29,13 +30,13 @@ from ridgeline.routing.possible import possible
 from ridgeline.routing.propagate import (
     Engine,
     Routes,
-    has_numba,
     propagate,
     propagate_many,
     tie_sets,
 )
 from ridgeline.routing.reference import settle_reference
 from ridgeline.routing.routers import routers
+from ridgeline.routing.settle import settle
 from ridgeline.routing.sweep import sweep
 from ridgeline.topology.graph import as_graph
 from ridgeline.topology.internet import CUSTOMER_TO_PROVIDER, PEER_TO_PEER, Internet
@@ -329,6 +330,19 @@ def test_sweep_equals_reference(seed: int, size: int, kinds: tuple[str, ...]) ->
         found = (fast.session[p], fast.next_hop[p], fast.length[p], fast.learned[p])
         wanted = (route.session, route.next_hop, route.length, route.learned) if route else None
         assert found == (wanted or (-1, -1, 0, 0))
+
+
+@pytest.mark.skipif(not has_numba(), reason="numba is missing")
+@given(seeds, sizes)
+@many_examples
+def test_compiled_settling_equals_reference(seed: int, size: int) -> None:
+    net, said = draw(seed, size, ALL)
+    rules = policy(net.asn, said)
+    slow, slow_stable = settle(routers(net), said, rules, compiled=False)
+    fast, fast_stable = settle(routers(net), said, rules, compiled=True)
+    assert fast_stable == slow_stable
+    for column in ("session", "next_hop", "length", "learned"):
+        np.testing.assert_array_equal(getattr(fast, column), getattr(slow, column))
 
 
 @given(seeds, sizes, st.sampled_from([PLAIN, ORDERS]))

@@ -10,13 +10,13 @@ numpy does, ten times slower and with the same result.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ridgeline.routing.announce import Announcements
+from ridgeline.routing.engines import has_numba
 from ridgeline.routing.learned import Learned
 from ridgeline.routing.policy import Policy, policy
 from ridgeline.routing.possible import Possible, possible
@@ -157,11 +157,6 @@ def propagate_many(
             for column, (number, _, _) in enumerate(some):
                 found[number] = (_numbered(graph), keys, column)
     return ManyRoutes(found)
-
-
-def has_numba() -> bool:
-    """Whether compiled loops can be had."""
-    return find_spec("numba") is not None
 
 
 def _on_ases(said: Announcements, n: int) -> Announcements:

@@ -15,7 +15,7 @@ from ridgeline.routing.learned import LOCAL_PREF, Learned
 from ridgeline.routing.routers import Routers
 
 NO_EXPORT_SUBCONFED: Final = (65535, 65283)
-PATIENCE: Final = 200  # activations per router until we say that routing never settles
+PATIENCE: Final = 50  # activations per router until we say that routing never settles
 
 
 class Route(NamedTuple):

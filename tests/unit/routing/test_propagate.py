@@ -8,7 +8,8 @@ import pytest
 
 from ridgeline.app.internet import load_internet_and_graph
 from ridgeline.routing.announce import Announcements
-from ridgeline.routing.propagate import has_numba, propagate, propagate_many, tie_sets
+from ridgeline.routing.engines import has_numba
+from ridgeline.routing.propagate import propagate, propagate_many, tie_sets
 from ridgeline.topology.build import InternetBuilder
 from ridgeline.topology.graph import AsGraph, as_graph
 
