@@ -46,7 +46,7 @@ MAPS: Final = r"""
     map "$is_authorized:$for_all" $for_one { "1:0" 1; default ""; }
     # nginx does not take Age off the freshness lifetime (RFC 9111, section 4.2.3).
     map $upstream_http_age $is_aged { ~[1-9] 1; default ""; }
-    # From 10 MB on an answer passes through: it would push everything else out.
+    # An answer of 10 MB or more would be a good part of the cache by itself: it passes through.
     map $upstream_http_content_length $is_large { ~^\d\d\d\d\d\d\d\d 1; default ""; }
     map @COOKIE@ $has_cookie { "" ""; default 1; }
     # Loops between CDNs (RFC 8586): the whole network is one CDN.
@@ -80,12 +80,14 @@ PROXY: Final = """\
             proxy_cache edge;
             proxy_cache_key $scheme://$host$request_uri;
             proxy_cache_revalidate on;
+            # One request fetches, others wait. nginx looks only twice a second whether it is there, and
+            # makes requests for what is never stored wait in line: so none waits longer than this.
             proxy_cache_lock on;
+            proxy_cache_lock_timeout 200ms;
             proxy_cache_background_update on;
             proxy_cache_use_stale off;  # stale only where the origin says so (RFC 5861)
             proxy_cache_bypass $has_cookie $is_authorized;
             proxy_no_cache $has_cookie $for_one $varies_on_all $not_for_cdns $is_aged $is_large;
             add_header Cache-Status "@HOST@; $cache_status" always;
             add_header Via "1.1 @HOST@" always;
-            add_header Server-Timing "cdn-cache;desc=$cache_word$origin_ms" always;
-            add_header X-Served-By @SITE@ always;"""
+            add_header Server-Timing "cdn-cache;desc=$cache_word$origin_ms" always;"""

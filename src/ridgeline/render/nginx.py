@@ -97,6 +97,7 @@ def render_nginx(site: NginxSite) -> str:
         "        location / {",
         *_origin(site),
         _fill(PROXY, site),
+        f"            add_header {SERVED_BY} {site.identity.site} always;",
         "        }",
         "    }",
         "}",

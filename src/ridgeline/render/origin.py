@@ -56,7 +56,7 @@ def render_origin(
             "        location = /big {",
             f"            alias {nginx_path(f'{directory}/{BIG_FILE}', 'directory')};",
             "            default_type application/octet-stream;",
-            '            add_header Cache-Control "no-store";  # every download takes the whole way',
+            '            add_header Cache-Control "no-store";  # each download takes the whole way',
             "        }",
             "    }",
             "}",

@@ -109,6 +109,7 @@ def render_unbound(site: UnboundSite) -> str:
         raise ValueError(f"site {name}: validation without a trust anchor would validate nothing")
     if site.cache_mb < 1:
         raise ValueError(f"site {name}: a cache of {site.cache_mb} MB holds nothing")
+    socket = fits_a_socket(f"{site.directory}/{CONTROL_SOCKET}", "control socket")
     whoami = tuple(f'{label}{WHOAMI_ZONE} 0 IN TXT "{name}"' for label in ("", "site."))
     lines = [
         f"# Unbound at site {name} of {site.identity.network}. Written by Ridgeline.",
@@ -117,22 +118,22 @@ def render_unbound(site: UnboundSite) -> str:
         *(f"    access-control: {prefix} allow" for prefix in site.clients),
         f'    module-config: "{"validator iterator" if site.validate else "iterator"}"',
         *(f"    trust-anchor: {_record(anchor)}" for anchor in site.trust_anchors),
-        f"    identity: {quote(name, 'site')}      # CH TXT id.server, hostname.bind (RFC 4892)",
-        f'    nsid: "ascii_{name}"    # RFC 5001',
+        f"    identity: {quote(name, 'site')}  # CH TXT id.server, hostname.bind (RFC 4892)",
+        f'    nsid: "ascii_{name}"  # RFC 5001',
         f'    version: "{VERSION}"',
         f"    msg-cache-size: {site.cache_mb}m",
-        f"    rrset-cache-size: {2 * site.cache_mb}m  # twice the message cache, as Unbound's authors advise",
+        f"    rrset-cache-size: {2 * site.cache_mb}m  # as Unbound's authors advise: twice the other",
         "    outgoing-range: 1024",
         "    num-queries-per-thread: 512",
         "    prefetch: yes",
-        "    qname-minimisation: yes # RFC 9156",
-        "    deny-any: yes           # RFC 8482",
+        "    qname-minimisation: yes  # RFC 9156",
+        "    deny-any: yes  # RFC 8482",
         "    minimal-responses: yes",
         f"    local-zone: {WHOAMI_ZONE} static",
         *_local((*whoami, *site.local_data), site.ptr_records),
         "remote-control:",
         "    control-enable: yes",
-        f"    control-interface: {quote_path(fits_a_socket(f'{site.directory}/{CONTROL_SOCKET}', 'control socket'), 'control socket')}",
+        f"    control-interface: {quote_path(socket, 'control socket')}",
         "    control-use-cert: no",
         *_upstreams(site.directory, site.stubs, site.forward, site.forward_port, keep=True),
     ]
@@ -150,7 +151,7 @@ def render_client_resolver(client: ClientResolver) -> str:
         Something cannot stand in the file.
     """
     stubs = client.stubs
-    if stubs and not any(absolute_name(stub.domain, "stub zone") == WHOAMI_ZONE for stub in stubs):
+    if stubs and WHOAMI_ZONE not in {absolute_name(s.domain, "stub zone").lower() for s in stubs}:
         every = tuple(dict.fromkeys(address for stub in stubs for address in stub.addresses))
         stubs = (*stubs, StubZone(domain=WHOAMI_ZONE, addresses=every, port=stubs[0].port))
     lines = [
@@ -158,7 +159,7 @@ def render_client_resolver(client: ClientResolver) -> str:
         *_server(client.directory, client.listen, client.port, user=None),
         *(f"    access-control: {prefix} allow" for prefix in _HERE),
         '    module-config: "iterator"',
-        "    hide-identity: yes      # the client is no site",
+        "    hide-identity: yes  # the client is no site",
         "    hide-version: yes",
         "    msg-cache-size: 64k",
         "    rrset-cache-size: 128k",
@@ -196,14 +197,13 @@ def _server(
         "    log-time-ascii: yes",
         "    verbosity: 1",
         "    num-threads: 1",
-        "    ip-freebind: yes        # start before the address exists",
+        "    ip-freebind: yes  # start before the address exists",
         *(f"    interface: {address}@{port}" for address in some(listen, "listen")),
         "    edns-buffer-size: 1232  # no fragments: an ICMP error may reach another site",
         "    max-udp-size: 1232",
         "    tcp-idle-timeout: 10000",
-        "    edns-tcp-keepalive: yes # RFC 7828",
+        "    edns-tcp-keepalive: yes  # RFC 7828",
         "    edns-tcp-keepalive-timeout: 10000",
-        "    msg-buffer-size: 16384  # per TCP connection",
         "    # Forget quickly how long a server was away: with the default of 900 s an outage that BGP",
         "    # mends in milliseconds lives on for minutes in this resolver's back-off.",
         "    infra-host-ttl: 1",
@@ -230,8 +230,12 @@ def _upstreams(
     keep: bool,
 ) -> list[str]:
     lines: list[str] = []
+    seen: set[str] = set()
     for stub in stubs:
         domain = absolute_name(stub.domain, "stub zone")
+        if domain.lower() in seen:
+            raise ValueError(f"stub zone {domain} stands twice")
+        seen.add(domain.lower())
         port = port_number(stub.port, f"port of stub zone {domain}")
         lines += ["stub-zone:", f"    name: {domain}"]
         lines += [
@@ -258,6 +262,8 @@ def _upstreams(
 
 def _record(text: str) -> str:
     """Quote a record, which may hold the double quotes of a TXT string itself."""
+    if not text.strip():
+        raise ValueError("a record is empty")
     if "'" in text or not text.isprintable():
         raise ValueError(f"record {text!r} holds an apostrophe or a control character")
     return f"'{text}'"

@@ -412,17 +412,33 @@ def test_stale_if_error_outlives_the_origin(
     assert fetch("/strict").status == 502
 
 
-def test_a_crowd_is_one_fetch(daemons: Daemons, site: NginxSite, origin: ScriptedOrigin) -> None:
-    origin.pages["/"] = Page(headers=KEEP, takes=0.3)
-    start(daemons, site)
-    got: list[bytes] = []
-    crowd = [threading.Thread(target=lambda: got.append(fetch().body)) for _ in range(20)]
-    for one in crowd:
+def crowd(size: int) -> list[Answer]:
+    """Fetch the same page so many times at once."""
+    got: list[Answer] = []
+    everyone = [threading.Thread(target=lambda: got.append(fetch())) for _ in range(size)]
+    for one in everyone:
         one.start()
-    for one in crowd:
+    for one in everyone:
         one.join()
-    assert got == [b"hello\n"] * 20
+    return got
+
+
+def test_a_crowd_is_one_fetch(daemons: Daemons, site: NginxSite, origin: ScriptedOrigin) -> None:
+    origin.pages["/"] = Page(headers=KEEP, takes=0.1)
+    start(daemons, site)
+    assert [answer.body for answer in crowd(20)] == [b"hello\n"] * 20
     assert origin.paths() == ["/"]
+
+
+def test_a_crowd_does_not_stand_in_line_for_what_is_never_kept(
+    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+) -> None:
+    origin.pages["/"] = Page(headers={"Cache-Control": "no-store"})
+    start(daemons, site)
+    began = time.monotonic()
+    assert [answer.body for answer in crowd(20)] == [b"hello\n"] * 20
+    assert time.monotonic() - began < 0.8  # with nginx's defaults: 2 s
+    assert origin.paths() == ["/"] * 20
 
 
 def test_killing_the_process_ends_the_service_and_keeps_the_cache(

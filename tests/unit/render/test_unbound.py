@@ -99,7 +99,7 @@ def test_a_client_of_authorities_can_ask_who_they_are() -> None:
     *_, whoami = text.split("stub-zone:")
     assert values(whoami, "name")[0] == WHOAMI_ZONE
     assert values(whoami, "stub-addr") == ["192.0.2.53@53", "2001:db8:53::53@53", "192.0.2.54@53"]
-    own = StubZone(domain="whoami.anycast.test", addresses=AUTHORITY)
+    own = StubZone(domain="whoami.Anycast.test", addresses=AUTHORITY)
     assert render_client_resolver(replace(CLIENT, stubs=(own,))).count("stub-zone:") == 1
 
 
@@ -118,7 +118,9 @@ def test_a_txt_record_keeps_its_quotes() -> None:
         ({"forward": AUTHORITY, "forward_port": 0}, "port of the forwarder 0"),
         ({"stubs": (replace(STUB, addresses=()),)}, r"stub zone example\.test\. names no address"),
         ({"stubs": (replace(STUB, domain="a b"),)}, "stub zone 'a b' is not"),
+        ({"stubs": (STUB, replace(STUB, domain="Example.test."))}, r"Example\.test\. stands twice"),
         ({"stubs": (replace(STUB, port=0),)}, r"port of stub zone example\.test\. 0"),
+        ({"local_data": (" ",)}, "a record is empty"),
         ({"local_data": ("a IN TXT 'x'",)}, "record .* holds an apostrophe"),
         ({"local_data": ("a IN A 192.0.2.1\nserver:",)}, "control character"),
         ({"ptr_records": ((AUTHORITY[0], 'a"'),)}, r"host name of 192\.0\.2\.53"),
