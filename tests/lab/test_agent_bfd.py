@@ -1,0 +1,178 @@
+"""The dead-man switch against real BIRD: a silent agent loses its route, a restarted one does not."""
+
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ridgeline.errors import MachineError
+from ridgeline.lab.namespaces import NetworkNamespace
+from ridgeline.lab.routerbed import RouterBed, missing, router_bed, wait_until
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(missing(["bird"]) != [], reason="not installed: bird2"),
+]
+
+FOUR, SIX = "192.0.2.0/24", "2001:db8:53::/48"
+
+# As in docs/how-to/dead-man.md, with the neighbour of this test.
+SITE = """\
+log "{folder}/site.log" all;
+router id 198.18.0.0;
+protocol device {{ scan time 60; }}
+protocol bfd {{
+  interface "ridgeline0" {{ min rx interval 40 ms; min tx interval 40 ms; multiplier 3; }};
+  strict bind yes;
+}}
+protocol static anycast4 {{
+  ipv4;
+  check link no;
+  route 192.0.2.0/24 via 10.255.53.2 bfd;
+}}
+protocol static anycast6 {{
+  ipv6;
+  check link no;
+  route 2001:db8:53::/48 via fdbf:d::2 bfd;
+}}
+protocol bgp up4 {{
+  local 198.18.0.0 as 64500; neighbor 198.18.0.1 as 65550;
+  connect delay time 0; connect retry time 1;
+  ipv4 {{ import none; export where proto = "anycast4"; next hop self; }};
+}}
+protocol bgp up6 {{
+  local 2001:2:: as 64500; neighbor 2001:2::1 as 65550;
+  connect delay time 0; connect retry time 1;
+  ipv6 {{ import none; export where proto = "anycast6"; next hop self; }};
+}}
+"""
+
+SPEAKER = """\
+import signal, sys, time
+from ipaddress import ip_address
+from ridgeline.agent.bfd import Resume
+from ridgeline.agent.bfd_link import TunLink
+from ridgeline.agent.deadman import DeadMan, Pair
+
+FOUR = Pair(ip_address("10.255.53.2"), ip_address("10.255.53.1"))
+SIX = Pair(ip_address("fdbf:d::2"), ip_address("fdbf:d::1"))
+patience, *numbers = sys.argv[1:]
+old = [Resume(my_discriminator=int(a), your_discriminator=int(b))
+       for a, b in zip(numbers[::2], numbers[1::2])]
+switch = DeadMan(TunLink("ridgeline0"), [FOUR, SIX], patience=float(patience),
+                 resume=dict(zip([FOUR, SIX], old)))
+switch.start()
+ask = []
+signal.signal(signal.SIGTERM, lambda *_: ask.append("rest"))
+signal.signal(signal.SIGHUP, lambda *_: ask.append("hang"))
+signal.signal(signal.SIGINT, lambda *_: ask.append("stop"))
+while not ask:
+    switch.beat()
+    time.sleep(0.05)
+if ask == ["hang"]:
+    time.sleep(600)
+if ask == ["rest"]:
+    left = switch.rest(9)
+    print(*(n for pair in (FOUR, SIX) if pair in left
+            for n in (left[pair].my_discriminator, left[pair].your_discriminator)), flush=True)
+switch.stop(tell=ask == ["stop"])
+"""
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterBed]:
+    try:
+        NetworkNamespace.create().close()
+    except MachineError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("bfd")
+    with router_bed(folder) as bed:
+        bed.at_site("ip", "tuntap", "add", "dev", "ridgeline0", "mode", "tun")
+        bed.at_site("ip", "address", "add", "10.255.53.1/30", "dev", "ridgeline0")
+        bed.at_site("ip", "address", "add", "fdbf:d::1/64", "dev", "ridgeline0", "nodad")
+        bed.at_site("ip", "link", "set", "ridgeline0", "up")
+        (folder / "site.conf").write_text(SITE.format(folder=folder))
+        bed.start("bird", "-f", "-c", f"{folder}/site.conf", "-s", f"{folder}/site.ctl")
+        yield bed
+
+
+def speak(bed: RouterBed, *numbers: str, patience: float = 2.0) -> subprocess.Popen[bytes]:
+    return bed.start(sys.executable, "-c", SPEAKER, str(patience), *numbers, name="speaker")
+
+
+def announce(bed: RouterBed, *, patience: float = 2.0) -> subprocess.Popen[bytes]:
+    bed.mark()
+    speaker = speak(bed, patience=patience)
+    try:
+        for prefix in (FOUR, SIX):
+            bed.wait_heard("present", prefix, seconds=15)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{(bed.folder / 'speaker.out').read_text()}") from None
+    time.sleep(0.3)
+    bed.mark()
+    return speaker
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_dead_agents_routes_are_gone_within_150_ms(bed: RouterBed, number: int) -> None:
+    took = []
+    for _ in range(5):
+        speaker = announce(bed)
+        began = time.time()
+        speaker.send_signal(number)
+        took += [bed.wait_heard("removed", p, seconds=3).at - began for p in (FOUR, SIX)]
+        bed.end(speaker)
+    assert statistics.median(took) <= 0.150
+    assert max(took) <= 0.250, "two cores are shared with all of the lab"
+
+
+def test_a_hung_event_loop_counts_as_dead(bed: RouterBed) -> None:
+    speaker = announce(bed, patience=0.5)
+    began = time.time()
+    speaker.send_signal(signal.SIGHUP)
+    gone = bed.wait_heard("removed", FOUR, seconds=5)
+    assert 0.3 < gone.at - began < 1.2
+    bed.end(speaker)
+
+
+def test_an_agent_that_goes_on_purpose_says_so_at_once(bed: RouterBed) -> None:
+    speaker = announce(bed)
+    began = time.time()
+    speaker.send_signal(signal.SIGINT)
+    assert bed.wait_heard("removed", FOUR, seconds=5).at - began < 0.120
+    bed.end(speaker)
+
+
+def test_a_planned_restart_causes_no_update_at_the_neighbour(bed: RouterBed) -> None:
+    speaker = announce(bed)
+    output = bed.folder / "speaker.out"
+    output.write_bytes(b"")
+    speaker.send_signal(signal.SIGTERM)
+    assert speaker.wait(5) == 0
+    numbers = output.read_text().split()
+    assert len(numbers) == 4, "both sessions are handed over"
+    time.sleep(2)
+    successor = speak(bed, *numbers)
+    time.sleep(2)
+    assert bed.heard() == []
+    began = time.time()
+    successor.send_signal(signal.SIGKILL)
+    assert bed.wait_heard("removed", FOUR, seconds=5).at - began < 0.250
+    bed.end(successor)
+    wait_until(lambda: bed.route(SIX) is None, "the IPv6 route has gone too")
+
+
+def test_a_restarted_router_finds_the_agent_again(bed: RouterBed) -> None:
+    speaker = announce(bed)
+    router = next(p for p in bed.processes if "site.conf" in str(p.args))
+    bed.end(router)
+    bed.wait_heard("removed", FOUR)
+    bed.mark()
+    folder = bed.folder
+    bed.start("bird", "-f", "-c", f"{folder}/site.conf", "-s", f"{folder}/site.ctl")
+    bed.wait_heard("present", FOUR, seconds=20)
+    bed.end(speaker)
