@@ -28,7 +28,8 @@ from ridgeline.app.check import read_spec
 from ridgeline.app.internet import load_internet
 from ridgeline.lab.control import LabClient, lab_directory, take_down
 from ridgeline.lab.launch import launch
-from ridgeline.lab.plan import LabPlan, plan_lab
+from ridgeline.lab.layout import plan_lab
+from ridgeline.lab.plan import LabPlan
 from ridgeline.lab.preflight import add_system_paths, check_programs
 from ridgeline.lab.supervisor import supervise
 from ridgeline.net.asn import Asn

@@ -15,7 +15,7 @@ import numpy as np
 
 from ridgeline.lab.control import LabClient, take_down
 from ridgeline.lab.launch import launch
-from ridgeline.lab.plan import plan_lab
+from ridgeline.lab.layout import plan_lab
 from ridgeline.lab.preflight import add_system_paths, check_programs
 from ridgeline.lab.supervisor import supervise
 from ridgeline.net.asn import Asn

@@ -59,4 +59,8 @@ def _print(report: Mapping[str, Any]) -> None:
     for claim in report["claims"]:
         mark = "[green]seen[/]    " if claim["seen"] else "[bold red]NOT SEEN[/]"
         console.print(f"{mark} {claim['claim']}\n         [dim]{claim['detail']}[/]")
-    console.print(f"\n{report['network']}: {report['seconds']:.0f} s")
+    held = report["comparison"]
+    console.print(
+        f"\n{report['network']}: predicted and rehearsed agree for {held['agreement']:.0%} of "
+        f"{held['compared']} answers; the whole took {report['seconds']:.0f} s"
+    )

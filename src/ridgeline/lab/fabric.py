@@ -25,11 +25,12 @@ from ridgeline.lab.birdctl import BirdControl
 from ridgeline.lab.delay import LinkPlan, LinkShape, Wires, open_wires
 from ridgeline.lab.namespaces import MS_BIND, NetworkNamespace, entered, mount
 from ridgeline.lab.netlink import Batch, RouteEvent, RouteEvents, VethEnd
-from ridgeline.lab.plan import End, LabPlan, Link, LinkKind, Node, NodeKind, router_config
+from ridgeline.lab.plan import End, LabPlan, Link, LinkKind, Node, NodeKind
 from ridgeline.lab.processes import Daemon, start_daemon
 from ridgeline.lab.ready import routers_to_await, until_quiet
 from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
 from ridgeline.lab.services import anycast_addresses, prepare
+from ridgeline.lab.sessions import router_config
 from ridgeline.lab.zones import read_zones
 from ridgeline.render.bird import render_bird
 from ridgeline.render.explain import explain

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ridgeline.lab.plan import LabPlan, LinkKind, NodeKind, ibgp_name
+from ridgeline.lab.plan import LabPlan, LinkKind, NodeKind
+from ridgeline.lab.sessions import ibgp_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

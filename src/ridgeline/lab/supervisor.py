@@ -5,33 +5,25 @@ do not wait. The process ends with the lab: there is nothing to resume.
 """
 
 import asyncio
-import contextlib
-import json
 import os
 import signal
-import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable
-from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ridgeline.errors import InputError, MachineError, RidgelineError
-from ridgeline.lab.control import describe_error
+from ridgeline.errors import InputError
 from ridgeline.lab.download import Wanted, download
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.launch import Reporter
+from ridgeline.lab.lookup import Lookup
 from ridgeline.lab.measure import Event, client_catchments, measure
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
+from ridgeline.lab.server import ControlServer, Passed, Tell, Verb
 from ridgeline.lab.tools import dig, get, trace
 from ridgeline.spec.model import ServiceKind
-
-Tell = Callable[[str], None]
-Verb = Callable[[dict[str, Any], Tell], Awaitable[Any]]
 
 QUIET_S: Final = 1.0
 HANG_SHOWN_S: Final = 4.0
@@ -46,6 +38,7 @@ class Supervisor:
         self._plan = plan
         self._fabric = Fabric(plan, directory / "files", shuffle=shuffle)
         self._faults = SiteFaults(self._fabric)
+        self._lookup = Lookup(plan)
         self._turn = asyncio.Lock()
         self._done = asyncio.Event()
         self._started = time.monotonic()
@@ -76,8 +69,8 @@ class Supervisor:
             building.cancel()
             return
         building.result()
-        server = self._listen()
-        serving = asyncio.create_task(self._serve(server))
+        server = ControlServer(self._directory, self._verbs, enter=self._enter, down=self._done.set)
+        serving = asyncio.create_task(server.serve())
         reporter.ready(self._summary())
         await ending
         serving.cancel()
@@ -107,142 +100,18 @@ class Supervisor:
             "ready_s": round(self._ready_after, 2),
         }
 
-    # The conversation with commands.
-
-    def _listen(self) -> socket.socket:
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        path = self._directory / "control.sock"
-        path.unlink(missing_ok=True)
-        server.bind(str(path))
-        path.chmod(0o600)
-        server.listen(16)
-        server.setblocking(False)
-        return server
-
-    async def _serve(self, server: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as group:
-            while True:
-                connection, _ = await loop.sock_accept(server)
-                group.create_task(self._converse(connection))
-
-    async def _converse(self, connection: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-
-        def send(message: object) -> None:
-            connection.sendall(json.dumps(message).encode() + b"\n")
-
-        with connection:
-            connection.setblocking(False)
-            line = b""
-            try:
-                while not line.endswith(b"\n"):
-                    data = await loop.sock_recv(connection, 1 << 16)
-                    if not data:
-                        return
-                    line += data
-                request = json.loads(line)
-                connection.setblocking(True)
-                connection.settimeout(5)
-                if request["verb"] == "down":
-                    send({"result": None})
-                    self._done.set()
-                elif request["verb"] == "enter":
-                    self._enter(connection, request)
-                else:
-                    verb = self._verbs[request["verb"]]
-                    send({"result": await verb(request, lambda text: send({"progress": text}))})
-            except RidgelineError as error:
-                with contextlib.suppress(OSError):
-                    send({"error": describe_error(error)})
-            except OSError:
-                return  # the command has gone
-            except Exception as error:  # noqa: BLE001 - the top of a task: tell the user, keep the lab
-                sys.excepthook(type(error), error, error.__traceback__)
-                oops = MachineError(
-                    f"the lab could not do `{line.decode(errors='replace').strip()}`: "
-                    f"{type(error).__name__}: {error}",
-                    hint=f"see {self._directory / 'log'}",
-                )
-                with contextlib.suppress(OSError):
-                    send({"error": describe_error(oops)})
-
-    def _enter(self, connection: socket.socket, request: dict[str, Any]) -> None:
-        node = self._node(str(request["node"]))
-        kinds = ["user", "pid", "net", "mnt"]
+    def _enter(self, request: dict[str, Any]) -> Passed:
+        """Pass the descriptors with which a command steps into a node's namespaces."""
+        node = self._lookup.node(str(request["node"]))
         opened = {
-            kind: os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in kinds if kind != "net"
+            kind: os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("user", "pid", "mnt")
         }
-        descriptors = [
-            self._fabric.namespace(node.name).fd if kind == "net" else opened[kind]
-            for kind in kinds
-        ]
-        answer = json.dumps({"result": {"kinds": kinds, "node": node.name}}).encode() + b"\n"
-        socket.send_fds(connection, [answer], descriptors)
-        for descriptor in opened.values():
-            os.close(descriptor)
-
-    # What commands may name.
-
-    def _node(self, name: str) -> Node:
-        names = [node.name for node in self._plan.nodes]
-        for candidate in (name, f"client.{name}", f"server.{name}", f"edge.{name}"):
-            if candidate in names:
-                return self._plan.node(candidate)
-        raise InputError(
-            f"no node {name!r} in this lab{_maybe(name, names)}; "
-            f"sites: {', '.join(self._sites())}; clients: {', '.join(self._clients())}; "
-            "`ridgeline lab status --nodes` lists all"
+        opened["net"] = os.dup(self._fabric.namespace(node.name).fd)
+        kinds = ["user", "pid", "net", "mnt"]  # in the order in which they must be entered
+        return Passed(
+            result={"kinds": kinds, "node": node.name},
+            descriptors=[opened[kind] for kind in kinds],
         )
-
-    def _sites(self) -> list[str]:
-        return [node.site for node in self._plan.of_kind(NodeKind.EDGE)]
-
-    def _clients(self) -> list[str]:
-        return [node.name.removeprefix("client.") for node in self._plan.clients]
-
-    def _site(self, request: dict[str, Any]) -> str:
-        name, known = str(request["site"]), self._sites()
-        if name not in known:
-            raise InputError(
-                f"no site {name!r} in this lab{_maybe(name, known)}; "
-                f"the sites are {', '.join(known)}"
-            )
-        return name
-
-    def _vantage(self, request: dict[str, Any]) -> list[Node]:
-        """Resolve the clients that a request names; all of them by default."""
-        known = self._clients()
-        names = list(dict.fromkeys(request.get("from") or known))
-        for name in names:
-            if name not in known:
-                raise InputError(
-                    f"no client {name!r} in this lab{_maybe(name, known)}; "
-                    f"the clients are {', '.join(known)}"
-                )
-        return [self._plan.node(f"client.{name}") for name in names]
-
-    def _target(self, request: dict[str, Any], *kinds: ServiceKind) -> str:
-        """Resolve the address to talk to: given, or a service's, or the first of these kinds."""
-        wanted = request.get("target")
-        services = [s for s in self._plan.spec.services if not kinds or s.kind in kinds]
-        version = 6 if request.get("ipv6") else 4
-        if wanted:
-            if _is_address(str(wanted)):
-                return str(wanted)
-            names = [s.name for s in self._plan.spec.services]
-            if wanted not in names:
-                raise InputError(
-                    f"{wanted!r} is neither an address nor a service{_maybe(str(wanted), names)}; "
-                    f"the services are {', '.join(names)}"
-                )
-            services = [s for s in self._plan.spec.services if s.name == wanted]
-        for service in services:
-            for address in service.addresses:
-                if address.version == version:
-                    return str(address)
-        what = f"service {wanted!r}" if wanted else "service of that kind"
-        raise InputError(f"the spec has no {what} with an IPv{version} address")
 
     # Looking.
 
@@ -310,15 +179,15 @@ class Supervisor:
         return ""
 
     def _state(self, site: str) -> str:
-        if site not in self._sites():
+        if site not in self._lookup.sites:
             return "planned"
         if site in self._faults.broken:
             return "down"
         return "drained" if site in self._faults.drained else "announced"
 
     async def _trace(self, request: dict[str, Any], _: Tell) -> list[dict[str, Any]]:
-        target = self._target(request)
-        clients = self._vantage(request)
+        target = self._lookup.target(request)
+        clients = self._lookup.vantage(request.get("from"))
 
         async def one(node: Node) -> dict[str, Any]:
             namespace = self._fabric.namespace(node.name)
@@ -333,7 +202,7 @@ class Supervisor:
 
     async def _dig(self, request: dict[str, Any], _: Tell) -> list[dict[str, Any]]:
         kinds = (ServiceKind.AUTHORITATIVE_DNS, ServiceKind.RECURSIVE_DNS)
-        server = self._target(request, *kinds)
+        server = self._lookup.target(request, *kinds)
 
         async def one(node: Node) -> dict[str, Any]:
             answer = await asyncio.to_thread(
@@ -346,12 +215,14 @@ class Supervisor:
             )
             return {"from": node.name.removeprefix("client."), **answer}
 
-        return list(await asyncio.gather(*(one(node) for node in self._vantage(request))))
+        return list(
+            await asyncio.gather(*(one(node) for node in self._lookup.vantage(request.get("from"))))
+        )
 
     async def _get(self, request: dict[str, Any], _: Tell) -> list[dict[str, Any]]:
         url = request.get("url")
         if not url:
-            address = self._target(request, ServiceKind.HTTP_CACHE)
+            address = self._lookup.target(request, ServiceKind.HTTP_CACHE)
             host = f"[{address}]" if ":" in address else address
             url = f"http://{host}/.well-known/anycast-trace"
 
@@ -364,7 +235,9 @@ class Supervisor:
             )
             return {"from": node.name.removeprefix("client."), **answer}
 
-        return list(await asyncio.gather(*(one(node) for node in self._vantage(request))))
+        return list(
+            await asyncio.gather(*(one(node) for node in self._lookup.vantage(request.get("from"))))
+        )
 
     async def _routes(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
         """Read every router's best route for a prefix: where it goes and by which AS path."""
@@ -373,7 +246,7 @@ class Supervisor:
     # Changing.
 
     async def _fail(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        site, how = self._site(request), How(request.get("how") or "withdraw")
+        site, how = self._lookup.site(str(request["site"])), How(request.get("how") or "withdraw")
         async with self._turn:
             if site in self._faults.broken:
                 raise InputError(
@@ -409,7 +282,7 @@ class Supervisor:
         )
 
     async def _heal(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        site = self._site(request)
+        site = self._lookup.site(str(request["site"]))
         async with self._turn:
             if self._state(site) == "announced":
                 raise InputError(f"site {site} is well: it announces and nothing is broken")
@@ -425,7 +298,7 @@ class Supervisor:
             return await self._measure(event, mend, request, tell)
 
     async def _drain(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        site = self._site(request)
+        site = self._lookup.site(str(request["site"]))
         async with self._turn:
             if self._state(site) != "announced":
                 raise InputError(f"site {site} does not announce (it is {self._state(site)})")
@@ -440,29 +313,16 @@ class Supervisor:
 
     async def _download(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
         """Hold a TCP download open at a client and say how it ended."""
-        node = self._vantage({"from": [request["from"]]})[0]
+        node = self._lookup.vantage([str(request["from"])])[0]
         url = urlsplit(str(request["url"]))
         wanted = Wanted(
-            address=self._target(request, ServiceKind.HTTP_CACHE),
+            address=self._lookup.target(request, ServiceKind.HTTP_CACHE),
             host=url.hostname or "origin",
             path=url.path or "/",
             seconds=float(request.get("seconds") or 20),
         )
         result = await asyncio.to_thread(download, self._fabric.namespace(node.name), wanted)
         return {"from": node.name.removeprefix("client."), **result}
-
-
-def _maybe(name: str, known: list[str]) -> str:
-    near = get_close_matches(name.lower(), known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def supervise(plan: LabPlan, *, shuffle: int | None = None) -> Callable[[Path, Reporter], None]:
