@@ -112,6 +112,10 @@ def test_exec_passes_the_exit_status_on(demo_lab: Any) -> None:
     assert "no-such-program" in missing.stderr
 
 
+def test_exec_stays_in_the_folder_where_it_was_called(demo_lab: Any) -> None:
+    assert demo_lab.run("exec", "lhr", "--", "pwd").stdout.strip() == str(Path.cwd())
+
+
 def test_nothing_leaves_the_lab(demo_lab: Any) -> None:
     # A name of the real Internet gets a clean answer at once, never a query to real servers.
     for server in ("resolver", "dns"):

@@ -1,5 +1,6 @@
 """Step into a node of a lab and run a command there, with the terminal and all."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -31,12 +32,15 @@ def run_on_node(lab: str, node: str, argv: list[str]) -> int:
     MachineError
         The command is not there, or the namespaces cannot be entered.
     """
+    folder = Path.cwd()
     answer, descriptors = LabClient(lab).enter(node)
     for kind, descriptor in zip(answer["kinds"], descriptors, strict=True):
         same = Path(f"/proc/self/ns/{kind}").stat().st_ino == os.fstat(descriptor).st_ino
         if not same:
             setns(descriptor, _KINDS[kind])
         os.close(descriptor)
+    with contextlib.suppress(OSError):  # entering a mount namespace led us to its root
+        os.chdir(folder)
     # A PID namespace takes effect for children: this process waits outside.
     child = os.fork()
     if child == 0:

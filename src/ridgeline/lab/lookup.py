@@ -70,7 +70,8 @@ class Lookup:
                 if address.version == version:
                     return str(address)
         what = f"service {wanted!r}" if wanted else "service of that kind"
-        raise InputError(f"the spec has no {what} with an IPv{version} address")
+        other = "" if not services else "; it has IPv4 ones" if version == 6 else "; add --ipv6"
+        raise InputError(f"the spec has no {what} with an IPv{version} address{other}")
 
 
 def _maybe(name: str, known: list[str]) -> str:

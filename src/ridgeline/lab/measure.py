@@ -228,11 +228,12 @@ def _chosen_services(fabric: Fabric, names: Sequence[str]) -> list[Service]:
 
 
 def _questions(fabric: Fabric, services: Iterable[Service], *, ipv6: bool) -> Iterable[Question]:
-    version = 6 if ipv6 else 4
     for service in services:
-        address = next((str(a) for a in service.addresses if a.version == version), None)
-        if address is None or service.kind is ServiceKind.CUSTOM:
+        if service.kind is ServiceKind.CUSTOM:
             continue
+        # A service may have addresses of one family alone; then that is what clients use.
+        wanted = [a for a in service.addresses if a.version == (6 if ipv6 else 4)]
+        address = str((wanted or service.addresses)[0])
         for node in fabric.plan.clients:
             is_http = service.kind is ServiceKind.HTTP_CACHE
             yield Question(
