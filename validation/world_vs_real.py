@@ -95,7 +95,6 @@ def path_lengths(graph: AsGraph) -> Numbers:
             pop=np.full(1, target, np.int32),
             as_index=np.full(1, target, np.int32),
             learned=np.full(1, Learned.CUSTOMER, np.int8),
-            rank=np.full(1, graph.n, np.int64),
             as_path=((64500,),),
             communities=(frozenset(),),
         )

@@ -119,7 +119,6 @@ def draw_announcements(random: Random, net: Internet, kinds: tuple[str, ...]) ->
         pop=pop,
         as_index=net.pop_as[pop],
         learned=np.array([random.choice([1, 1, 1, 1, 2, 3]) for _ in rows], np.int8),
-        rank=net.n_pop + site.astype(np.int64),
         as_path=tuple(paths),
         communities=tuple(communities),
     )
@@ -280,7 +279,9 @@ def exchange_messages(
     for i in range(said.n_sessions):
         pop = int(said.pop[i])
         role = Learned(int(said.learned[i]))
-        everyone[pop].peerings.append(Peering(-1, False, ORIGIN, role, 0, int(said.rank[i])))
+        everyone[pop].peerings.append(
+            Peering(-1, False, ORIGIN, role, 0, net.n_pop + int(said.site[i]))
+        )
         message = Heard(said.as_path[i], said.communities[i], 0, i)
         mailboxes[pop, len(everyone[pop].peerings) - 1] = deque([message])
 

@@ -18,7 +18,7 @@ def settle(
     pop_as, first,
     provider_ptr, provider_idx, peer_ptr, peer_idx, customer_ptr, customer_idx,
     igp_ptr, igp,
-    start, seed_ptr, seed_session, s_site, s_learned, s_rank, s_length,
+    start, seed_ptr, seed_session, s_site, s_learned, s_length,
     drained, kept, silent,
     lowered_row, lowered, refused_row, refused, towards_ptr, towards_as, towards,
     patience,
@@ -69,7 +69,7 @@ def settle(
                     s = seed_session[e]
                     c_learned = np.int64(s_learned[s])
                     c_length = np.int64(s_length[s])
-                    rank = np.int64(s_rank[s])
+                    rank = np.int64(n + s_site[s])
                 elif source < 4:
                     if source == 1:
                         via = np.int64(customer_idx[e])

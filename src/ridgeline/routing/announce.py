@@ -22,6 +22,8 @@ Prefix: TypeAlias = IPv4Network | IPv6Network
 class Announcements:
     """Everything the sites say about one prefix.
 
+    A site's router comes after all routers of the Internet, in the order of the sites.
+
     Attributes
     ----------
     origin : int
@@ -38,8 +40,6 @@ class Announcements:
         AS of that PoP.
     learned : int8 array, shape (n_sessions,)
         What the site is to that AS (`Learned`): a customer, from a spec.
-    rank : int64 array, shape (n_sessions,)
-        Order of the site's router id among all routers; a PoP's is its index.
     as_path : tuple of tuple of int, length n_sessions
         AS path as announced: the origin, prepends included. Any other AS in it refuses the route.
     communities : tuple of frozenset of Community, length n_sessions
@@ -54,7 +54,6 @@ class Announcements:
     pop: NDArray[np.int32]
     as_index: NDArray[np.int32]
     learned: NDArray[np.int8]
-    rank: NDArray[np.int64]
     as_path: tuple[tuple[int, ...], ...]
     communities: tuple[frozenset[Community], ...]
 
@@ -110,7 +109,6 @@ class Announcements:
             pop=self.pop[keep],
             as_index=self.as_index[keep],
             learned=self.learned[keep],
-            rank=self.rank[keep],
             as_path=tuple(self.as_path[i] for i in keep),
             communities=tuple(self.communities[i] for i in keep),
         )
@@ -164,7 +162,6 @@ def announcements(
         pop=pop,
         as_index=internet.pop_as[pop],
         learned=np.full(pop.size, Learned.CUSTOMER, np.int8),
-        rank=internet.n_pop + site.astype(np.int64),
         as_path=tuple((int(spec.asn),) * (1 + s.prepend) for s in sessions),
         communities=tuple(s.communities for s in sessions),
     )

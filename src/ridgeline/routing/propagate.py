@@ -68,7 +68,7 @@ def propagate(graph: AsGraph, said: Announcements, *, engine: Engine = "auto") -
         The announcements do not fit the graph.
     """
     net = routers_of_graph(graph)
-    said = _on_ases(said, graph.n)
+    said = _on_ases(said)
     check(net, said)
     rules = policy(graph.asn, said)
     if _compiles(said, rules, engine):
@@ -79,7 +79,7 @@ def propagate(graph: AsGraph, said: Announcements, *, engine: Engine = "auto") -
 def tie_sets(graph: AsGraph, said: Announcements, *, engine: Engine = "auto") -> Possible:
     """Find the sites that some way to break ties would lead each AS to."""
     net = routers_of_graph(graph)
-    said = _on_ases(said, graph.n)
+    said = _on_ases(said)
     check(net, said)
     rules = policy(graph.asn, said)
     if _compiles(said, rules, engine) and not _numbered(graph).is_circular:
@@ -140,7 +140,7 @@ def propagate_many(
     net = routers_of_graph(graph)
     together: dict[bytes, list[tuple[int, Announcements, Policy]]] = {}
     for number, scenario in enumerate(scenarios):
-        said = _on_ases(scenario, graph.n)
+        said = _on_ases(scenario)
         check(net, said)
         rules = policy(graph.asn, said)
         if not _compiles(said, rules, engine):
@@ -159,10 +159,9 @@ def propagate_many(
     return ManyRoutes(found)
 
 
-def _on_ases(said: Announcements, n: int) -> Announcements:
+def _on_ases(said: Announcements) -> Announcements:
     """Let the AS itself hear what one of its PoPs hears."""
-    rank = np.where(said.rank < n, said.rank, n + said.site.astype(np.int64))
-    return replace(said, pop=said.as_index, rank=rank)
+    return replace(said, pop=said.as_index)
 
 
 def _compiles(said: Announcements, rules: Policy, engine: Engine) -> bool:
@@ -181,7 +180,9 @@ def _fits_32(said: Announcements, n: int) -> bool:
 
 
 def _decide(net: Routers, said: Announcements, rules: Policy) -> Choices:
-    return settle(net, said, rules)[0] if rules.lowered else sweep(net, said, rules)
+    if rules.lowered:
+        return settle(net, said, rules)[0]
+    return sweep(net, said, rules, with_ties=False)
 
 
 def _routes(said: Announcements, best: Choices) -> Routes:
@@ -249,15 +250,15 @@ class _Numbered:
         column = np.repeat(np.arange(len(scenarios)), [said.n_sessions for said in scenarios])
         a = _stack(said.as_index for said in scenarios)
         site = _stack(said.site for said in scenarios)
-        rank = _stack(said.rank for said in scenarios)
         role = _stack(said.learned for said in scenarios)
         length = _stack(said.length() for said in scenarios)
         # One row of seeds for each session, whichever scenarios it is part of.
-        session = ((a << 17 | rank) << 7 | site) << 2 | role
+        session = (a << 7 | site) << 2 | role
         distinct, row = np.unique(session, return_inverse=True)
-        at = self.number[distinct >> 26]
+        at = self.number[distinct >> 9]
         climbs = (distinct & 3) == Learned.CUSTOMER
         seeds = np.full((distinct.size, len(scenarios)), self.kernels.NONE32, np.uint32)
+        rank = self.rank.size + site
         key = (role << 30 | length << 24 | rank << 7 | site).astype(np.uint32)
         np.minimum.at(seeds, (row, column), key)
         refusing = self._refusing(rules)
@@ -296,7 +297,8 @@ class _Numbered:
         length = said.length().astype(np.uint64)
         role = said.learned.astype(np.uint64)
         key = role << np.uint64(62) | length << np.uint64(48)
-        key |= said.rank.astype(np.uint64) << np.uint64(16) | said.site.astype(np.uint64)
+        site = said.site.astype(np.uint64)
+        key |= (site + np.uint64(self.rank.size)) << np.uint64(16) | site
         by_key = np.argsort(key, kind="stable")
         at, key = self.number[said.as_index[by_key]], key[by_key]
         n_customer = int(np.sum(role == Learned.CUSTOMER))

@@ -30,10 +30,8 @@ class Route(NamedTuple):
     internal: bool
     """Heard over iBGP."""
     igp_cost: int
-    rank: int
-    """Order of the neighbour's router id."""
     next_hop: int
-    """The neighbour: a router, or ``n + site`` for a site."""
+    """The neighbour, a router or ``n + site`` for a site: router ids rise with this number."""
     session: int
     learned: Learned
     as_path: tuple[int, ...]
@@ -80,7 +78,7 @@ def _heard(
     for i in range(said.n_sessions):
         if int(said.pop[i]) == here:
             yield from _import(net, said, here, Learned(int(said.learned[i])), i, said.as_path[i],
-                               rank=int(said.rank[i]), next_hop=net.n + int(said.site[i]))  # fmt: skip
+                               next_hop=net.n + int(said.site[i]))  # fmt: skip
     for learned, rows, we_are in (
         (Learned.CUSTOMER, net.customers, Learned.PROVIDER),
         (Learned.PEER, net.peers, Learned.PEER),
@@ -92,16 +90,14 @@ def _heard(
                 continue
             path = _export(net, said, route, there, here, we_are)
             if path is not None:
-                yield from _import(
-                    net, said, here, learned, route.session, path, rank=there, next_hop=there
-                )
+                yield from _import(net, said, here, learned, route.session, path, next_hop=there)
     for there in net.siblings(here):
         route = best[there]
         if route is None or route.internal or there == here:
             continue  # an iBGP route is not told over iBGP (RFC 4271, section 9.2)
         if NO_ADVERTISE not in said.communities[route.session]:
             cost = _cost(net, here, there)
-            yield route._replace(internal=True, igp_cost=cost, rank=there, next_hop=there)
+            yield route._replace(internal=True, igp_cost=cost, next_hop=there)
 
 
 def _import(
@@ -112,7 +108,6 @@ def _import(
     session: int,
     as_path: tuple[int, ...],
     *,
-    rank: int,
     next_hop: int,
 ) -> Iterator[Route]:
     asn = int(net.asn[net.pop_as[here]])
@@ -126,7 +121,7 @@ def _import(
                 local_pref = lower
     if GRACEFUL_SHUTDOWN in communities:
         local_pref = 0
-    yield Route(-local_pref, len(as_path), False, 0, rank, next_hop, session, learned, as_path)
+    yield Route(-local_pref, len(as_path), False, 0, next_hop, session, learned, as_path)
 
 
 def _export(

@@ -153,7 +153,7 @@ def check(net: Routers, said: Announcements) -> None:
         An index is out of range or arrays differ in length.
     """
     n = said.n_sessions
-    columns = (said.pop, said.as_index, said.learned, said.rank, said.as_path, said.communities)
+    columns = (said.pop, said.as_index, said.learned, said.as_path, said.communities)
     if any(len(column) != n for column in columns):
         raise ValueError("the columns of the announcements differ in length")
     if n and (said.pop.min() < 0 or said.pop.max() >= net.n):

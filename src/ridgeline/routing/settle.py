@@ -65,7 +65,7 @@ def _compiled(net: Routers, said: Announcements, rules: Policy) -> tuple[Choices
         net.peers.ptr, net.peers.idx,
         net.customers.ptr, net.customers.idx,
         net.igp_ptr, net.igp,
-        start, seed_ptr, by_pop, said.site, said.learned, said.rank, said.length(),
+        start, seed_ptr, by_pop, said.site, said.learned, said.length(),
         rules.drained, rules.kept, rules.silent,
         lowered_row, lowered, refused_row, refused,
         towards_ptr, np.array([x for _, x in orders], np.int32), towards,

@@ -24,7 +24,7 @@ from ridgeline.routing.routers import IntArray, Routers, Rows
 BoolArray = NDArray[np.bool_]
 
 NOBODY: Final = -1
-_LAST: Final = 2**62
+_LAST: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +74,7 @@ class Offers:
 
     to: IntArray
     by: IntArray
-    rank: NDArray[np.int64]
+    """Who tells: a router, or ``n + site``; router ids rise with this number."""
     session: IntArray
     learned: NDArray[np.int8]
 
@@ -82,9 +82,8 @@ class Offers:
         """Return some of them."""
         if keep.all():
             return self
-        return Offers(
-            self.to[keep], self.by[keep], self.rank[keep], self.session[keep], self.learned[keep]
-        )
+        which = np.flatnonzero(keep)
+        return Offers(self.to[which], self.by[which], self.session[which], self.learned[which])
 
 
 def join(offers: list[Offers]) -> Offers:
@@ -94,7 +93,6 @@ def join(offers: list[Offers]) -> Offers:
     return Offers(
         np.concatenate([o.to for o in offers]),
         np.concatenate([o.by for o in offers]),
-        np.concatenate([o.rank for o in offers]),
         np.concatenate([o.session for o in offers]),
         np.concatenate([o.learned for o in offers]),
     )
@@ -109,9 +107,12 @@ def has_one_bit(words: NDArray[np.uint64]) -> BoolArray:
     return one
 
 
-def sweep(net: Routers, said: Announcements, rules: Policy) -> Choices:
-    """Give every router its best route; no AS may lower a local preference (`rules.lowered`)."""
-    run = _Sweep(net, said, rules)
+def sweep(net: Routers, said: Announcements, rules: Policy, *, with_ties: bool = True) -> Choices:
+    """Give every router its best route; no AS may lower a local preference (`rules.lowered`).
+
+    Without ties, `agreement` and `sites` of the answer say nothing.
+    """
+    run = _Sweep(net, said, rules, with_ties=with_ties)
     run.layer(~rules.drained, flat=False)
     if np.any(rules.drained):
         run.layer(rules.drained, flat=True)
@@ -121,12 +122,12 @@ def sweep(net: Routers, said: Announcements, rules: Policy) -> Choices:
 class _Sweep:
     """The state of one run: what is settled so far."""
 
-    def __init__(self, net: Routers, said: Announcements, rules: Policy) -> None:
-        self.net, self.said, self.rules = net, said, rules
+    def __init__(
+        self, net: Routers, said: Announcements, rules: Policy, *, with_ties: bool
+    ) -> None:
+        self.net, self.said, self.rules, self.with_ties = net, said, rules, with_ties
         self.best = Choices.none(net.n, said.n_sites)
-        self.done = np.zeros(net.n_as, np.bool_)
-        """Per AS: every router has its route."""
-        self._lowest = np.full(net.n, _LAST, np.int64)  # scratch, always left as it is here
+        self._lowest = np.full(net.n, _LAST, np.int32)  # scratch, always left as it is here
         self._ties = np.zeros(net.n, np.float64)
         self._agree = np.zeros(net.n, np.float64)
         self._torn = np.zeros(net.n, np.bool_)
@@ -166,7 +167,6 @@ class _Sweep:
                 Offers(
                     said.pop[which],
                     self.net.n + said.site[which],
-                    said.rank[which],
                     which,
                     said.learned[which],
                 )
@@ -203,25 +203,26 @@ class _Sweep:
         self, tellers: IntArray, ways: list[tuple[Learned, Rows]]
     ) -> Iterator[tuple[int, Offers]]:
         """Tell what these routers tell, with the extra prepends that it carries."""
-        best, pop_as = self.best, self.net.pop_as
+        best = self.best
         if np.any(self.rules.kept):
             tellers = tellers[~self.rules.kept[best.session[tellers]]]
         for learned, rows in ways:
             allowed = tellers
             if learned is not Learned.PROVIDER:
                 allowed = tellers[best.learned[tellers] == Learned.CUSTOMER]
-            by, to = rows.expand(allowed)
-            wanted = ~self.done[pop_as[to]]
-            by, to = by[wanted], to[wanted]
-            session = best.session[by]
-            offers = Offers(
-                to, by, by.astype(np.int64), session, np.full(to.size, learned, np.int8)
+            teller, to = rows.expand_numbered(allowed)
+            wanted = np.flatnonzero(best.session[to] == NOBODY)
+            by, to = allowed[teller[wanted]], to[wanted]
+            yield from self._obey(
+                Offers(to, by, best.session[by], np.full(to.size, learned, np.int8))
             )
-            yield from self._obey(offers)
 
     def _obey(self, offers: Offers) -> Iterator[tuple[int, Offers]]:
         """Carry out what communities and loops demand of routes on their way."""
         if not offers.to.size:
+            return
+        if not (self.rules.refused or self.rules.towards):
+            yield 0, offers
             return
         to_as, by_as = self.net.pop_as[offers.to], self.net.pop_as[offers.by]
         extra = np.zeros(offers.to.size, np.int8)
@@ -241,22 +242,21 @@ class _Sweep:
     def _settle(self, offers: Offers, length: int) -> IntArray:
         """Decide at every router that still can; return those that have a route now."""
         net, best = self.net, self.best
-        open_ = ~self.done[net.pop_as[offers.to]] & (best.session[offers.to] == NOBODY)
-        offers = offers.only(open_)
+        offers = offers.only(best.session[offers.to] == NOBODY)
         if not offers.to.size:
             return offers.to
         # Lowest neighbour router id (RFC 4271, section 9.1.2.2 f).
-        np.minimum.at(self._lowest, offers.to, offers.rank)
-        chosen = offers.only(offers.rank == self._lowest[offers.to])
+        np.minimum.at(self._lowest, offers.to, offers.by)
+        chosen = offers.only(offers.by == self._lowest[offers.to])
         self._lowest[offers.to] = _LAST
         best.session[chosen.to] = chosen.session
         best.next_hop[chosen.to] = chosen.by
         best.learned[chosen.to] = chosen.learned
         best.length[chosen.to] = length
-        self._weigh_ties(offers, chosen.to)
+        if self.with_ties:
+            self._weigh_ties(offers, chosen.to)
         # Who may not speak of its route (NO_ADVERTISE) keeps it for itself.
         speakers = np.sort(chosen.to[~self.rules.silent[chosen.session]])
-        self.done[net.pop_as[speakers]] = True
         speakers = speakers[self._has_siblings[net.pop_as[speakers]]]
         return np.concatenate([chosen.to, self._follow(speakers)]) if speakers.size else chosen.to
 
@@ -310,12 +310,13 @@ class _Sweep:
         # Lowest cost, then lowest router id: both in one number.
         least = np.minimum.reduceat((cost.astype(np.int64) << 32) | there, start)
         chosen = (least & 0xFFFFFFFF).astype(np.int32)
-        tied = cost == np.repeat(least >> 32, size)
-        same = site[best.session[there]] == np.repeat(site[best.session[chosen]], size)
-        agree = np.add.reduceat(np.where(tied & same, best.agreement[there], 0), start)
-        best.agreement[others] = agree / np.add.reduceat(tied, start, dtype=np.int64)
-        for sites in best.sites:
-            sites[others] = np.bitwise_or.reduceat(np.where(tied, sites[there], 0), start)
+        if self.with_ties:
+            tied = cost == np.repeat(least >> 32, size)
+            same = site[best.session[there]] == np.repeat(site[best.session[chosen]], size)
+            agree = np.add.reduceat(np.where(tied & same, best.agreement[there], 0), start)
+            best.agreement[others] = agree / np.add.reduceat(tied, start, dtype=np.int64)
+            for sites in best.sites:
+                sites[others] = np.bitwise_or.reduceat(np.where(tied, sites[there], 0), start)
         best.session[others] = best.session[chosen]
         best.next_hop[others] = chosen
         best.learned[others] = best.learned[chosen]

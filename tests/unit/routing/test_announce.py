@@ -50,13 +50,6 @@ def test_a_session_is_at_the_nearest_pop_of_its_upstream(spec: Spec, net: Intern
     assert where["gru", 65538] == "gru"
 
 
-def test_site_routers_come_after_all_pops_in_the_order_of_the_spec(
-    spec: Spec, net: Internet
-) -> None:
-    said = announcements(spec, net)
-    assert list(said.rank) == [net.n_pop + s for s in said.site]
-
-
 @pytest.mark.parametrize(
     ("asn", "near"),
     [

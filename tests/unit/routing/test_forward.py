@@ -67,7 +67,6 @@ def say(
         pop=pop,
         as_index=net.pop_as[pop],
         learned=np.ones(pop.size, np.int8),
-        rank=net.n_pop + site.astype(np.int64),
         as_path=tuple(paths),
         communities=tuple(frozenset((communities or {}).get(name, ())) for name, _ in sessions),
     )

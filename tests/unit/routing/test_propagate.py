@@ -39,7 +39,6 @@ def say(graph: AsGraph, *at: int, prepend: int = 0) -> Announcements:
         pop=index,
         as_index=index,
         learned=np.ones(n, np.int8),
-        rank=graph.n + np.arange(n, dtype=np.int64),
         as_path=((4200000000,) * (1 + prepend),) * n,
         communities=(frozenset(),) * n,
     )
