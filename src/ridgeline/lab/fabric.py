@@ -5,6 +5,7 @@ Everything it holds dies with its process; there is no teardown to forget.
 
 import asyncio
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -206,11 +207,27 @@ class Fabric:
             self._namespaces[node],
             node=node,
             name=name,
+            program=self._program(argv[0]),
             argv=argv,
             configuration=configuration,
             output=configuration.with_suffix(".out"),
             on_end=self._ended,
         )
+
+    def _program(self, name: str) -> Path:
+        """Copy a daemon's program into the lab, and run that.
+
+        Debian and Ubuntu confine daemons by path (AppArmor): /usr/sbin/unbound may read nothing
+        outside /etc/unbound. That is right for the machine's own service and wrong for ours.
+        """
+        copy = self._files / "bin" / name
+        if not copy.exists():
+            found = shutil.which(name)
+            if found is None:
+                raise MachineError(f"{name} is not installed", hint="scripts/setup packages")
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copy(found, copy)
+        return copy
 
     def _ended(self, daemon: Daemon) -> None:
         if daemon.stopped_by_us:

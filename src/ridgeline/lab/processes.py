@@ -51,6 +51,7 @@ def start_daemon(
     *,
     node: str,
     name: str,
+    program: Path,
     argv: Sequence[str],
     configuration: Path,
     output: Path,
@@ -64,7 +65,7 @@ def start_daemon(
     ]
     with entered(namespace):
         # Own session: a signal to the program's group never reaches the supervisor.
-        pid = os.posix_spawnp(argv[0], list(argv), os.environ, file_actions=files, setsid=True)
+        pid = os.posix_spawn(program, list(argv), os.environ, file_actions=files, setsid=True)
     daemon = Daemon(
         node=node,
         name=name,
