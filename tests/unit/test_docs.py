@@ -119,6 +119,14 @@ def test_the_readme_lists_every_command() -> None:
     assert table == root.list_commands(click.Context(root))
 
 
+def test_the_readme_quotes_claims_that_the_demo_makes() -> None:
+    source = "".join(p.read_text() for p in (ROOT / "src" / "ridgeline" / "app").glob("demo*.py"))
+    claims = re.findall(r"^seen +(.+)$", PAGES[0].read_text(), re.MULTILINE)
+    assert len(claims) >= 4
+    for claim in claims:  # its first word may be the name of a site
+        assert claim.split(" ", 1)[1] in source
+
+
 # Specs.
 
 
