@@ -16,7 +16,7 @@ how the parameters were chosen.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import acos, exp, inf, log1p, log10
+from math import acos, cos, exp, inf, log1p, log10, pi, sin
 from typing import Final
 
 from ridgeline.net.place import EARTH_RADIUS_KM, Place
@@ -136,12 +136,17 @@ class Enumeration:
     """Used: measured, and not suspected."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Witness:
+    """A vantage point with what is computed of it once; not frozen, which would cost more."""
+
     vp: VantagePoint
     where: Vector
     radius_km: float
     share: float
+    cos_radius: float
+    sin_radius: float
+    """Of the radius as an angle, at most a right angle."""
 
 
 @dataclass(slots=True)
@@ -164,12 +169,18 @@ def enumerate_sites(
     """Tell whether an address is anycast, how many sites answer for it, and where they are."""
     measured = fastest(vantage_points)
     suspects = find_suspects(measured)
-    excluded = {(s.vantage_point, s.lat, s.lon) for s in suspects}
-    usable = [vp for vp in measured if (vp.name, vp.lat, vp.lon) not in excluded]
-    witnesses = [_witness(vp, parameters) for vp in sorted(usable, key=_by_speed)]
+    usable = measured
+    if suspects:
+        excluded = {(s.vantage_point, s.lat, s.lon) for s in suspects}
+        usable = [vp for vp in measured if (vp.name, vp.lat, vp.lon) not in excluded]
+    usable.sort(key=_by_speed)
+    witnesses = [_witness(vp, parameters) for vp in usable]
     proof = _prove(witnesses)
     search = _Search(
-        witnesses, all_metros() if metros is None else metros, parameters, Crowd(usable)
+        witnesses,
+        all_metros() if metros is None else metros,
+        parameters,
+        Crowd((w.vp, w.where) for w in witnesses),
     )
     placed = search.run() if proof else search.run_unicast()
     return Enumeration(
@@ -186,12 +197,10 @@ def _by_speed(vp: VantagePoint) -> tuple[float, str]:
 
 
 def _witness(vp: VantagePoint, parameters: Parameters) -> _Witness:
-    return _Witness(
-        vp,
-        unit_vector(vp.lat, vp.lon),
-        vp.rtt_ms * KM_PER_RTT_MS,
-        parameters.explained_share(vp.rtt_ms),
-    )
+    radius_km = vp.rtt_ms * KM_PER_RTT_MS
+    angle = min(pi / 2, radius_km / EARTH_RADIUS_KM)
+    share = parameters.explained_share(vp.rtt_ms)
+    return _Witness(vp, unit_vector(vp.lat, vp.lon), radius_km, share, cos(angle), sin(angle))
 
 
 def _disc(witness: _Witness) -> Disc:
@@ -200,7 +209,9 @@ def _disc(witness: _Witness) -> Disc:
 
 
 def _overlap(a: _Witness, b: _Witness) -> bool:
-    return cosine(a.where, b.where) >= reach(a.radius_km + b.radius_km)
+    # The cosine of a sum of angles, without a call; half the globe overlaps every other half.
+    (x, y, z), (u, v, w) = a.where, b.where
+    return x * u + y * v + z * w >= a.cos_radius * b.cos_radius - a.sin_radius * b.sin_radius
 
 
 def _prove(witnesses: Sequence[_Witness]) -> tuple[Disc, Disc] | None:
@@ -268,7 +279,11 @@ class _Search:
         """Distance of the nearest site as a part of the radius; more than 1: out of reach."""
         if not self._placed:
             return inf
-        nearest = max(cosine(witness.where, site.where) for site in self._placed)
+        x, y, z = witness.where
+        nearest = -1.0
+        for site in self._placed:
+            a, b, c = site.where
+            nearest = max(nearest, x * a + y * b + z * c)
         km = EARTH_RADIUS_KM * acos(max(-1.0, min(1.0, nearest)))
         return km / witness.radius_km if witness.radius_km else inf
 

@@ -7,7 +7,7 @@ answering site is not known, for being alone against a crowd of neighbours.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import degrees, isfinite
 from typing import Final
@@ -56,20 +56,16 @@ def find_suspects(vantage_points: Sequence[VantagePoint]) -> tuple[Suspect, ...]
         if reason:
             reasons[i] = reason
     _find_twice_placed(vantage_points, reasons)
-    where = {
-        i: unit_vector(vp.lat, vp.lon) for i, vp in enumerate(vantage_points) if i not in reasons
-    }
-    _find_contradicted(vantage_points, where, reasons)
+    _find_contradicted(vantage_points, reasons)
     return tuple(suspect(vp, reasons[i]) for i, vp in enumerate(vantage_points) if i in reasons)
 
 
 class Crowd:
     """All vantage points by latitude, to ask whether one stands alone among its neighbours."""
 
-    def __init__(self, vantage_points: Sequence[VantagePoint]) -> None:
-        ordered = sorted(vantage_points, key=lambda vp: (vp.lat, vp.lon))
-        self._lats = [vp.lat for vp in ordered]
-        self._neighbours = [(unit_vector(vp.lat, vp.lon), vp.rtt_ms, vp.name) for vp in ordered]
+    def __init__(self, placed: Iterable[tuple[VantagePoint, Vector]]) -> None:
+        self._neighbours = sorted((vp.lat, where, vp.rtt_ms, vp.name) for vp, where in placed)
+        self._lats = [neighbour[0] for neighbour in self._neighbours]
 
     def objection(self, vp: VantagePoint) -> str:
         """Say why one at a site's door cannot be: a crowd of neighbours, all far from any site."""
@@ -79,12 +75,14 @@ class Crowd:
         first = bisect_left(self._lats, vp.lat - margin)
         last = bisect_right(self._lats, vp.lat + margin)
         here, near = unit_vector(vp.lat, vp.lon), reach(_NEIGHBOUR_KM)
-        others = [
-            rtt
-            for where, rtt, name in self._neighbours[first:last]
-            if name != vp.name and cosine(here, where) >= near
-        ]
-        if len(others) < _CROWD or min(others) < max(_SLOWER * vp.rtt_ms, vp.rtt_ms + _SLOWER_MS):
+        least = max(_SLOWER * vp.rtt_ms, vp.rtt_ms + _SLOWER_MS)
+        others = []
+        for _, where, rtt, name in self._neighbours[first:last]:
+            if name != vp.name and cosine(here, where) >= near:
+                if rtt < least:
+                    return ""
+                others.append(rtt)
+        if len(others) < _CROWD:
             return ""
         return (
             f"all {len(others)} others within {_NEIGHBOUR_KM:.0f} km of it "
@@ -108,6 +106,8 @@ def _find_twice_placed(vantage_points: Sequence[VantagePoint], reasons: dict[int
         if i not in reasons:
             named[vp.name].append(i)
     for same in named.values():
+        if len(same) == 1:
+            continue
         places = [unit_vector(vantage_points[i].lat, vantage_points[i].lon) for i in same]
         farthest = max((distance_km(places[0], place) for place in places), default=0.0)
         if farthest > _SAME_PLACE_KM:
@@ -115,17 +115,20 @@ def _find_twice_placed(vantage_points: Sequence[VantagePoint], reasons: dict[int
                 reasons[i] = f"it is said to be in two places {farthest:.0f} km apart"
 
 
-def _find_contradicted(
-    vantage_points: Sequence[VantagePoint], where: dict[int, Vector], reasons: dict[int, str]
-) -> None:
+def _find_contradicted(vantage_points: Sequence[VantagePoint], reasons: dict[int, str]) -> None:
     """Find discs of one site that have no place in common with most other discs of it.
 
     One site is one place, and every disc that it answered has to hold it.
     """
     of_site: dict[str, list[int]] = defaultdict(list)
-    for i in where:
-        if vantage_points[i].site:
-            of_site[vantage_points[i].site].append(i)
+    for i, vp in enumerate(vantage_points):
+        if vp.site and i not in reasons:
+            of_site[vp.site].append(i)
+    where = {
+        i: unit_vector(vantage_points[i].lat, vantage_points[i].lon)
+        for members in of_site.values()
+        for i in members
+    }
     for site, members in of_site.items():
         members.sort(key=lambda i: vantage_points[i].rtt_ms)
         smallest = members[:_N_SMALLEST]
