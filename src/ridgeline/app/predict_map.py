@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ridgeline.app.predict import Prediction
+from ridgeline.app.prediction_document import N_WORST
 from ridgeline.catchment.inflation import Detour
 from ridgeline.catchment.model import CatchmentMap, Certainty
 from ridgeline.errors import InputError, MachineError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ridgeline.picture.worldmap import ClientMark, SiteLook
 
 FORMATS: Final = (".svg", ".png", ".html")
+PNG_WIDTH: Final = 2400
 NOTED_MS: Final = 50.0  # a detour that users notice
 
 _LOOKS: "Final[dict[SiteState, SiteLook]]" = {
@@ -76,13 +78,18 @@ def write_picture(svg: str, path: str, *, title: str) -> None:
         The file cannot be written, or PNG is asked for and nothing can make one.
     """
     check_picture_name(path)
+    if path.endswith(".png"):
+        from ridgeline.picture.png import svg_to_png
+
+        data = svg_to_png(svg, width=PNG_WIDTH)
+    elif path.endswith(".html"):
+        from ridgeline.picture.html import render_page
+
+        data = render_page(title, f"<main><figure>{svg}</figure></main>").encode()
+    else:
+        data = svg.encode()
     try:
-        if path.endswith(".png"):
-            Path(path).write_bytes(_png(svg))
-        elif path.endswith(".html"):
-            Path(path).write_text(_page(svg, title), encoding="utf-8")
-        else:
-            Path(path).write_text(svg, encoding="utf-8")
+        Path(path).write_bytes(data)
     except OSError as error:
         raise MachineError(f"{path}: cannot be written: {error.strerror}") from None
 
@@ -96,7 +103,12 @@ def _clients(prediction: Prediction) -> "list[ClientMark]":
         lat, lon = catchment.lat[row], catchment.lon[row]
         if lat is not None and lon is not None:
             cities[lat, lon, site].append(row)
-    detours = {detour.row: detour for detour in prediction.inflation.detours}
+    # Rings around every other dot would tell nothing: only the worst get one.
+    worst = prediction.inflation.detours[:N_WORST]
+    detours = {detour.row: detour for detour in worst if detour.extra_ms >= NOTED_MS}
+    heaviest = {
+        key: max(rows, key=lambda row: catchment.weight[row]) for key, rows in cities.items()
+    }
     return [
         ClientMark(
             code=catchment.city[rows[0]],
@@ -105,7 +117,7 @@ def _clients(prediction: Prediction) -> "list[ClientMark]":
             lon=lon,
             weight=sum(catchment.weight[row] for row in rows),
             site=site,
-            rtt_ms=catchment.rtt_ms[rows[0]],
+            rtt_ms=catchment.rtt_ms[heaviest[lat, lon, site]],
             certainty=_least_sure(catchment, rows),
             note=_note([detours[row] for row in rows if row in detours]),
             emphasis="" if site is not None else "unreached",
@@ -121,31 +133,6 @@ def _least_sure(catchment: CatchmentMap, rows: list[int]) -> str:
 
 def _note(detours: list[Detour]) -> str:
     worst = max(detours, key=lambda d: d.extra_ms, default=None)
-    if worst is None or worst.extra_ms < NOTED_MS:
+    if worst is None:
         return ""
     return f"not the nearest: {worst.nearest} would be {worst.extra_ms:.0f} ms nearer"
-
-
-def _png(svg: str) -> bytes:
-    try:
-        import resvg_py
-    except ImportError:
-        raise MachineError(
-            "a PNG needs resvg_py, which is not installed",
-            hint="pip install resvg_py, or name the map .svg or .html",
-        ) from None
-    return bytes(resvg_py.svg_to_bytes(svg_string=svg, width=2400))
-
-
-def _page(svg: str, title: str) -> str:
-    from html import escape
-
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title>"
-        "<style>html{color-scheme:light dark}body{margin:0}svg{display:block;width:100%;height:auto}</style>"
-        f"</head><body>{svg}</body></html>\n"
-    )

@@ -81,8 +81,8 @@ def _site_table(prediction: Prediction, colours: Mapping[str | None, str], what:
     has_time = any(share.median_rtt_ms is not None for share in shares)
     has_capacity = any(spec.site(name).capacity is not None for name in prediction.sites)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("site")
-    table.add_column("city", no_wrap=True, max_width=16)
+    table.add_column("site", no_wrap=True)
+    table.add_column("city", no_wrap=True, max_width=14)
     for heading in ("share", what):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -170,7 +170,7 @@ def _print_detours(
 
 def _path(prediction: Prediction, as_path: tuple[int, ...]) -> str:
     """Name the networks between a client's own and ours, nearest first."""
-    names = [prediction.as_names.get(asn) or f"AS{asn}" for asn in as_path]
+    names = [prediction.as_names.get(asn) or str(asn) for asn in as_path]
     ours = as_path.count(int(prediction.spec.asn))
     return ", ".join(names[:-ours] if ours else names) + (f" (+{ours - 1})" if ours > 1 else "")
 
