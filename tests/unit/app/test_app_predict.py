@@ -198,5 +198,15 @@ def test_a_map_of_the_world_shows_every_site(
     for name in ("map.svg", "map.html"):
         write_picture(svg, str(folder / name), title="map")
         assert "</svg>" in (folder / name).read_text()
+    pytest.importorskip("resvg_py")
+    write_picture(svg, str(folder / "map.png"), title="map")
+    assert (folder / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_map_that_cannot_be_written_is_told(
+    spec: Spec, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("pictures")
+    svg = draw_prediction(predict(spec, demo()))
     with pytest.raises(MachineError, match="cannot be written"):
         write_picture(svg, str(folder / "no" / "map.svg"), title="map")
