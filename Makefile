@@ -13,6 +13,7 @@ help:
 	@echo "make test    set up, then every test that this machine can run"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   benchmarks with peers (bench-NAME for one of: $(NAMES))"
+	@echo "make docs    the documentation as HTML"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(READY): pyproject.toml constraints.txt scripts/setup
@@ -40,6 +41,11 @@ bench: $(addprefix bench-,$(NAMES))
 $(addprefix bench-,$(NAMES)): bench-%: packages $(READY)
 	@mkdir -p bench/results
 	$(BIN)/python bench/$*/run.py
+
+docs: $(READY)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis out

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("specs", nargs=-1, metavar="SPEC...")
+@click.argument("specs", nargs=-1, metavar="SPEC...", type=click.Path())
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON document a line, one for each SPEC."
 )

@@ -6,8 +6,8 @@ import click
 
 
 @click.command("compare")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", type=click.Path())
+@click.argument("b", metavar="B", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option(
     "--require",

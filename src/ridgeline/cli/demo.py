@@ -1,5 +1,6 @@
 """`ridgeline demo`: the whole story in one command."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from ridgeline.cli.progress import progress
 
 
 @click.command("demo")
-@click.argument("spec", required=False)
+@click.argument("spec", required=False, type=click.Path())
 @click.option("--internet", default="builtin:demo", show_default=True, help="See `internet show`.")
 @click.option(
     "--output",
@@ -20,7 +21,8 @@ from ridgeline.cli.progress import progress
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for report.html and report.json.",
 )
-def command(spec: str | None, *, internet: str, output: Path) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
+def command(spec: str | None, *, internet: str, output: Path, as_json: bool) -> int:
     """Bring SPEC up, try it, break it, heal it, and write a report.
 
     Predicts where clients land, builds the network of real routers and servers, shows who answers
@@ -38,9 +40,12 @@ def command(spec: str | None, *, internet: str, output: Path) -> int:
         report = run_demo(spec, internet=internet, tell=tell)
         tell("writing the report")
         files = write_report(report, output)
-    _print(report)
-    for file in files:
-        click.echo(f"wrote {file}")
+    if as_json:
+        click.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        _print(report)
+        for file in files:
+            click.echo(f"wrote {file}")
     return 0 if all(claim["seen"] for claim in report["claims"]) else 1
 
 

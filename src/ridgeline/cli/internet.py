@@ -32,7 +32,7 @@ def command() -> None:
 
 
 @command.command("show", help=f"Describe an Internet, or one AS of it.\n{_SOURCE_HELP}")
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", type=click.Path())
 @click.option("--asn", callback=_read_asn, help="Describe this AS: its PoPs and neighbours.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(source: str, *, asn: int | None, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def show(source: str, *, asn: int | None, as_json: bool) -> None:
 
 
 @command.command("read")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 @click.option(
     "--geo-asn", multiple=True, metavar="CSV", help="Who holds which addresses. Repeatable."
 )

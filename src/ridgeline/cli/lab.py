@@ -44,7 +44,7 @@ def _cities(text: str) -> list[str]:
 
 
 @command.command()
-@click.argument("spec")
+@click.argument("spec", type=click.Path())
 @click.option("--internet", default="builtin:demo", show_default=True, help="See `internet show`.")
 @click.option("--clients", default=40, show_default=True, help="At most so many client cities.")
 @name_option
@@ -72,21 +72,31 @@ def up(spec: str, *, internet: str, clients: int, name: str, as_json: bool) -> N
 @command.command()
 @name_option
 @click.option("--all", "every", is_flag=True, help="Every lab of this user.")
-def down(*, name: str, every: bool) -> None:
+@json_option
+def down(*, name: str, every: bool, as_json: bool) -> None:
     """End a lab: every process, namespace and interface of it."""
     from ridgeline.lab.control import running_labs, take_down
 
-    for lab in running_labs() if every else [name]:
+    labs = running_labs() if every else [name]
+    for lab in labs:
         take_down(lab)
-        click.echo(f"lab {lab} is down")
+        if not as_json:
+            click.echo(f"lab {lab} is down")
+    if as_json:
+        show_json({"schema": "ridgeline.labs/1", "ended": labs})
 
 
 @command.command("list")
-def list_labs() -> None:
+@json_option
+def list_labs(*, as_json: bool) -> None:
     """List the labs that are up."""
     from ridgeline.lab.control import running_labs
 
-    for lab in running_labs():
+    labs = running_labs()
+    if as_json:
+        show_json({"schema": "ridgeline.labs/1", "labs": labs})
+        return
+    for lab in labs:
         click.echo(lab)
 
 
@@ -96,7 +106,11 @@ def list_labs() -> None:
 @ipv6_option
 @click.option("--nodes", is_flag=True, help="List every node, for `lab exec`.")
 @click.option(
-    "-o", "--output", metavar="FILE", help="Also write the catchment map, .jsonl or .parquet."
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(),
+    help="Also write the catchment map, .jsonl or .parquet.",
 )
 def status(*, name: str, as_json: bool, ipv6: bool, nodes: bool, output: str | None) -> None:
     """Show which site answers whom, asked now from every client."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @click.command("predict")
-@click.argument("spec", metavar="SPEC")
+@click.argument("spec", metavar="SPEC", type=click.Path())
 @click.option(
     "--internet",
     "-i",

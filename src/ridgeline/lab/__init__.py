@@ -1,1 +1,8 @@
-"""TBD."""
+"""The lab: an anycast network of real routers and servers in network namespaces on one machine.
+
+A newcomer reads `plan` (the nouns), `layout` (how they are decided), `fabric` (how they are built),
+`supervisor` (who owns them) and `measure` (what clients see).
+
+RFC 4271 (BGP), RFC 5880 (BFD), RFC 8326 (graceful shutdown), RFC 5001 (NSID) at work; the rules are
+in `render`.
+"""

@@ -344,10 +344,10 @@ class Fabric:
         )
 
     async def until_still(self, quiet_s: float, *, deadline_s: float = 30.0) -> None:
-        """Wait until no forwarding table has changed for a while."""
-        deadline = time.monotonic() + deadline_s
-        while (left := quiet_s - (time.monotonic() - self.last_change)) > 0:
-            if time.monotonic() > deadline:
+        """Wait until no forwarding table has changed for a while, counted from now at the least."""
+        begun = time.monotonic()
+        while (left := quiet_s - (time.monotonic() - max(self.last_change, begun))) > 0:
+            if time.monotonic() - begun > deadline_s:
                 return
             await asyncio.sleep(left)
 

@@ -40,6 +40,8 @@ class SiteFaults:
         self._fabric = fabric
         self._plan = fabric.plan
         self.broken: dict[str, How] = {}
+        self.withdrawn: set[str] = set()
+        """Drained to the end: they announce nothing any more."""
         self.drained: set[str] = {
             site.name for site in self._plan.spec.sites if site.state is SiteState.DRAINED
         }
@@ -60,6 +62,7 @@ class SiteFaults:
         """Mend whatever was done to a site, in the reverse of the order in which it hurts."""
         how = self.broken.pop(site, None)
         self.drained.discard(site)
+        self.withdrawn.discard(site)
         fabric = self._fabric
         if how is How.HANG:
             for daemon in fabric.services_of(site):
@@ -80,6 +83,7 @@ class SiteFaults:
     async def finish_drain(self, site: str) -> None:
         """Withdraw what nobody uses any more."""
         await self._origin(site).toggle({"drain*": False})
+        self.withdrawn.add(site)
 
     def uplinks(self, site: str) -> list[Link]:
         """List the links from a site's router to its upstreams."""

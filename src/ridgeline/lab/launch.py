@@ -175,12 +175,12 @@ def _become_lab(directory: Path, supervise: Supervise, reporter: Reporter) -> No
     try:
         os.setsid()
         _detach_output(directory)
-        _enter_namespaces()
+        rootless = _enter_namespaces()
         init = os.fork()
         if init:
             (directory / "pid").write_text(f"{init}\n")
             os._exit(0)
-        _be_init(directory, supervise, reporter)
+        _be_init(directory, supervise, reporter, rootless=rootless)
     except RidgelineError as error:
         reporter.failed(error)
     except BaseException as error:  # noqa: BLE001 - the top of a process
@@ -197,13 +197,14 @@ def _detach_output(directory: Path) -> None:
     os.dup2(log, 2)
 
 
-def _enter_namespaces() -> None:
+def _enter_namespaces() -> bool:
+    """Move into namespaces of our own; say whether that took a user namespace."""
     spaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET
     uid, gid = os.geteuid(), os.getegid()
     try:
         if uid == 0:
             unshare(spaces)
-            return
+            return False
         unshare(CLONE_NEWUSER | spaces)
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
@@ -216,14 +217,22 @@ def _enter_namespaces() -> None:
             if uid == 0
             else _NO_USER_NAMESPACES,
         ) from error
+    return True
 
 
-def _be_init(directory: Path, supervise: Supervise, reporter: Reporter) -> NoReturn:
-    mount(None, "/", None, MS_REC | MS_PRIVATE)
-    mount("proc", "/proc", "proc")
+def _be_init(
+    directory: Path, supervise: Supervise, reporter: Reporter, *, rootless: bool
+) -> NoReturn:
     files = directory / "files"
     files.mkdir(mode=0o755)
-    mount("tmpfs", str(files), "tmpfs", 0, "mode=755")
+    try:
+        mount(None, "/", None, MS_REC | MS_PRIVATE)
+        mount("proc", "/proc", "proc")
+        mount("tmpfs", str(files), "tmpfs", 0, "mode=755")
+    except MachineError as error:
+        # Ubuntu lets everybody make a user namespace, and then forbids everything inside it.
+        hint = _NO_USER_NAMESPACES if rootless else "run in a privileged container"
+        raise MachineError(str(error).splitlines()[0], hint=hint) from error
     supervisor = os.fork()
     if supervisor == 0:
         status = 0

@@ -34,13 +34,13 @@ router id 198.18.0.1;
 protocol device {{ scan time 60; }}
 protocol bgp site4 {{
   local {four} as {asn}; neighbor {site_four} as {site_asn};
-  passive yes; strict bind yes; hold time {hold}; graceful restart off; {extra}
+  passive yes; strict bind yes; hold time {hold}; error wait time 1, 1; graceful restart off; {extra}
   debug {{ routes, states }};
   ipv4 {{ import all; export none; }};
 }}
 protocol bgp site6 {{
   local {six} as {asn}; neighbor {site_six} as {site_asn};
-  passive yes; strict bind yes; hold time {hold}; graceful restart off; {extra}
+  passive yes; strict bind yes; hold time {hold}; error wait time 1, 1; graceful restart off; {extra}
   debug {{ routes, states }};
   ipv6 {{ import all; export none; }};
 }}

@@ -49,7 +49,7 @@ def router_config(plan: LabPlan, node: Node, *, log: str) -> BirdRouter:
         networks=networks,
         anycast=spec.prefixes if ours else (),
         originates=originates,
-        announced=site is not None and site.state is SiteState.ACTIVE,
+        drained=site is not None and site.state is SiteState.DRAINED,
         ebgp=tuple(ebgp),
         ibgp=tuple(_ibgp_sessions(plan, node)),
         interior=tuple(interior),

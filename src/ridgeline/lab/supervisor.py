@@ -122,9 +122,7 @@ class Supervisor:
             sites[site.name] = {
                 "state": self._state(site.name),
                 "city": site.place.city,
-                "how": self._faults.broken[site.name].value
-                if site.name in self._faults.broken
-                else None,
+                "how": self._how(site.name),
                 "upstreams": [
                     {
                         "asn": upstream.asn,
@@ -170,6 +168,14 @@ class Supervisor:
                 else {}
             ),
         }
+
+    def _how(self, site: str) -> str | None:
+        """Say how a site is down, or how far it is drained."""
+        if site in self._faults.broken:
+            return self._faults.broken[site].value
+        if site in self._faults.withdrawn:
+            return "withdrawn"
+        return "last resort" if site in self._faults.drained else None
 
     def _neighbour(self, site: str, asn: int) -> str:
         for _, _, there in self._plan.links_of(f"edge.{site}"):
@@ -251,7 +257,7 @@ class Supervisor:
             if site in self._faults.broken:
                 raise InputError(
                     f"site {site} is down already (--how {self._faults.broken[site].value}); "
-                    f"mend it first: ridgeline lab heal {site}"
+                    f"mend it first: ridgeline lab heal {site} --name {self._directory.name}"
                 )
             event = Event(
                 name="fail",

@@ -119,8 +119,8 @@ class BirdRouter:
     """The anycast prefixes of the spec, where this router belongs to it."""
     originates: bool = False
     """The anycast prefixes start here (protocols `anycast*` and, for draining, `drain*`)."""
-    announced: bool = True
-    """Whether they are announced from the start."""
+    drained: bool = False
+    """Whether they are announced with GRACEFUL_SHUTDOWN from the start."""
     ebgp: tuple[EbgpSession, ...] = ()
     ibgp: tuple[IbgpSession, ...] = ()
     interior: tuple[Interior, ...] = ()
@@ -254,15 +254,16 @@ def _statics(name: str, prefixes: Iterable[Prefix], options: str) -> Iterator[st
 
 
 def _origin(router: BirdRouter) -> Iterator[str]:
-    state = "" if router.announced else "disabled yes; "
+    off = "disabled yes; "
+    plain, drain = (off, "") if router.drained else ("", off)
     for version in (4, 6):
         routes = " ".join(f"route {p} blackhole;" for p in router.anycast if p.version == version)
         if not routes:
             continue
-        yield f"protocol static anycast{version} {{ {state}ipv{version}; {routes} }}"
+        yield f"protocol static anycast{version} {{ {plain}ipv{version}; {routes} }}"
         # The twin that replaces it while the site drains, in a single update (RFC 8326).
         yield (
-            f"protocol static drain{version} {{ disabled yes; ipv{version} {{ preference 150; "
+            f"protocol static drain{version} {{ {drain}ipv{version} {{ preference 150; "
             f"import filter {{ bgp_community.add((65535,0)); accept; }}; }}; {routes} }}"
         )
 
@@ -329,7 +330,9 @@ def _server(session: ServerSession) -> Iterator[str]:
         rules = "import none; export where source = RTS_STATIC && is_anycast();"
     else:
         name, passive = "to_server", " passive on;"
-        rules = "import filter { if ! is_anycast() then reject; mark_from(1); accept; }; export none;"
+        rules = (
+            "import filter { if ! is_anycast() then reject; mark_from(1); accept; }; export none;"
+        )
     yield f"""\
 protocol bgp {name} from IBGP {{ neighbor {session.remote4} as MYAS;
   source address {session.local4}; direct;{passive}
