@@ -115,6 +115,7 @@ def kernels(graph: AsGraph) -> Figures:
     ties = best_ms(lambda: tie_sets(graph, said), 100)
     return {
         "one_propagation_ms": figure(one, "ms", at_most=1.0, peers=floors),
+        "times_the_memory_floor": figure(one / floors["one pass over all edges"], "x"),
         "one_propagation_numpy_ms": figure(slow, "ms", at_most=20),
         "what_if_ms": figure(many, "ms", at_most=0.15),
         "tie_sets_ms": figure(ties, "ms", at_most=3.0),

@@ -58,6 +58,9 @@ class Forwarding:
         Lower bound on the part of tie-breaks that lead to the same site.
     possible : uint64 array, shape (n_words, n_pop)
         Bit ``s % 64`` of word ``s // 64``: some tie-break leads to site s.
+    sure : bool array
+        Some site is reached, however ties are broken. An unreached PoP whose ties could have fallen
+        otherwise has possible sites.
     stable : bool
         False where policies cannot all be satisfied and routing would never settle.
     """
@@ -74,6 +77,7 @@ class Forwarding:
     certainty: NDArray[np.int8]
     agreement: NDArray[np.float32]
     possible: NDArray[np.uint64]
+    sure: NDArray[np.bool_]
     stable: bool
 
     def possible_sites(self, pop: int) -> tuple[int, ...]:
@@ -172,6 +176,7 @@ def forward_routers(net: Routers, announcements: Announcements) -> Forwarding:
         certainty=_certainty(best, options),
         agreement=best.agreement,
         possible=options.sites,
+        sure=options.sure,
         stable=stable,
     )
 

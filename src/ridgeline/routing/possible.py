@@ -16,13 +16,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ridgeline.routing._labels import Bits, BoolArray, Labels, SetOffers, join_sets
 from ridgeline.routing.announce import Announcements
 from ridgeline.routing.learned import LOCAL_PREF, Learned
 from ridgeline.routing.policy import DO_NOT_ANNOUNCE, Policy
 from ridgeline.routing.routers import IntArray, Routers, Rows
-
-BoolArray = NDArray[np.bool_]
-Bits = NDArray[np.uint64]
 
 _LAST: Final = 2**62
 _FULL: Final = LOCAL_PREF[Learned.CUSTOMER]
@@ -82,42 +80,6 @@ def _words(n: int) -> int:
     return max(1, -(-n // 64))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Offers:
-    """Sets of routes on their way, all of one length: m of them.
-
-    `bits` has shape (n_words, m); `sure`: one of the set comes, however ties are broken, unless the
-    receiver stands in its path already and so has a shorter one. `steady`: even that cannot be
-    where local preferences are lowered.
-    """
-
-    to: IntArray
-    bits: Bits
-    sure: BoolArray
-    steady: BoolArray
-    learned: NDArray[np.int8]
-
-    def only(self, keep: BoolArray) -> "_Offers":
-        """Return some of them."""
-        if keep.all():
-            return self
-        return _Offers(
-            self.to[keep],
-            self.bits[:, keep],
-            self.sure[keep],
-            self.steady[keep],
-            self.learned[keep],
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Labels:
-    """What m routers may have at one length: `bits` of shape (2, n_words, m), as in `_Run.bits`."""
-
-    at: IntArray
-    bits: Bits
-
-
 class _Run:
     """One pass: the state so far, and how it grows by one length."""
 
@@ -172,7 +134,7 @@ class _Run:
         if flat:
             self._phase(self._seeds(sessions), {}, ways, role=None)
             return
-        labels: dict[int, list[_Labels]] = {}
+        labels: dict[int, list[Labels]] = {}
         for learned, rows in ways:
             seeds = self._seeds(sessions & (role == learned))
             new = self._phase(seeds, labels, [(learned, rows)], role=learned)
@@ -187,16 +149,16 @@ class _Run:
             bits[name // 64, 0] |= np.uint64(1) << np.uint64(name % 64)
         return bits
 
-    def _seeds(self, sessions: BoolArray) -> dict[int, list[_Offers]]:
+    def _seeds(self, sessions: BoolArray) -> dict[int, list[SetOffers]]:
         """Tell what the sites themselves tell, by AS path length."""
         said = self.said
-        seeds: dict[int, list[_Offers]] = {}
+        seeds: dict[int, list[SetOffers]] = {}
         for session in np.flatnonzero(sessions):
             refused = self.rules.refused.get(int(said.as_index[session]))
             if refused is not None and refused[session]:
                 continue
             one = np.arange(said.n_sessions) == session
-            offer = _Offers(
+            offer = SetOffers(
                 said.pop[one],
                 self._set(one),
                 np.ones(1, np.bool_),
@@ -208,20 +170,20 @@ class _Run:
 
     def _phase(
         self,
-        arriving: dict[int, list[_Offers]],
-        labels: Mapping[int, list[_Labels]],
+        arriving: dict[int, list[SetOffers]],
+        labels: Mapping[int, list[Labels]],
         ways: list[tuple[Learned, Rows]],
         *,
         role: Learned | None,
-    ) -> dict[int, _Labels]:
+    ) -> dict[int, Labels]:
         """As `sweep`'s, for sets: accept by rising length, and pass on."""
         labels = dict(labels)
-        found: dict[int, _Labels] = {}
+        found: dict[int, Labels] = {}
         while arriving or labels:
             length = min(*arriving, *labels, _LAST, _LAST)
             telling = labels.pop(length, [])
             if length in arriving:
-                found[length] = self._accept(_join(arriving.pop(length)), length, role)
+                found[length] = self._accept(join_sets(arriving.pop(length)), length, role)
                 if role is not Learned.PEER:
                     telling = [*telling, found[length]]
             for told in telling:
@@ -229,7 +191,7 @@ class _Run:
                     arriving.setdefault(length + 1 + extra, []).append(offers)
         return found
 
-    def _accept(self, offers: _Offers, length: int, role: Learned | None) -> _Labels:
+    def _accept(self, offers: SetOffers, length: int, role: Learned | None) -> Labels:
         """Add what arrives to the routers' options, where it is not surely beaten."""
         net = self.net
         open_ = ~self.closed(offers.to)
@@ -259,7 +221,7 @@ class _Run:
         speaking = np.any(spoken, axis=(0, 1)) | surely
         self.done[net.pop_as[touched[surely]]] = True
         speaking &= self._has_siblings[net.pop_as[touched]]
-        new = [_Labels(touched, bits)]
+        new = [Labels(touched, bits)]
         if speaking.any():
             decided = touched[sure]
             new.append(
@@ -267,7 +229,7 @@ class _Run:
             )
         return self._add(new, length)
 
-    def _add(self, new: list[_Labels], length: int) -> _Labels:
+    def _add(self, new: list[Labels], length: int) -> Labels:
         at, where = np.unique(np.concatenate([label.at for label in new]), return_inverse=True)
         bits = np.zeros((*self.bits.shape[:2], at.size), np.uint64)
         offset = 0
@@ -280,11 +242,11 @@ class _Run:
         self.n_labels[at] += 1
         self.lost |= bool(np.any(self.n_labels[at] > _MAX_LABELS))
         keep = fresh if self.careful or self.lost else np.ones(at.size, np.bool_)
-        return _Labels(at[keep], bits[:, :, keep])
+        return Labels(at[keep], bits[:, :, keep])
 
     def _follow(
         self, speakers: IntArray, spoken: Bits, surely: BoolArray, decided: IntArray
-    ) -> _Labels:
+    ) -> Labels:
         """Send routers to every speaker of their AS that may be the nearest (hot potato)."""
         net = self.net
         speaker_as = net.pop_as[speakers]
@@ -294,7 +256,7 @@ class _Run:
         size = np.searchsorted(speaker_as, net.pop_as[others], side="right") - low
         start = np.cumsum(size) - size
         if not others.size:
-            return _Labels(others, spoken[:, :, :0])
+            return Labels(others, spoken[:, :, :0])
         which = np.repeat(low - start, size) + np.arange(int(size.sum()))
         here, there = np.repeat(others, size), speakers[which]
         cost = net.igp_cost(here, there).astype(np.int64)
@@ -303,9 +265,9 @@ class _Run:
         bits = np.where(near, spoken[:, :, which], np.uint64(0))
         bits = np.bitwise_or.reduceat(bits, start, axis=2)
         some = np.any(bits, axis=(0, 1))
-        return _Labels(others[some], bits[:, :, some])
+        return Labels(others[some], bits[:, :, some])
 
-    def _lower(self, offers: _Offers, length: int) -> _Offers:
+    def _lower(self, offers: SetOffers, length: int) -> SetOffers:
         """Keep an AS open to better routes where one may come with a lowered local preference."""
         bits, sure = offers.bits.copy(), offers.sure.copy()
         to_as = self.net.pop_as[offers.to]
@@ -322,7 +284,7 @@ class _Run:
             else:
                 self._set_deadline(a, length, bits[:, standing & touched], preference)
             sure[touched] = False
-        return _Offers(offers.to, bits, sure, offers.steady, offers.learned)
+        return SetOffers(offers.to, bits, sure, offers.steady, offers.learned)
 
     def _set_deadline(
         self, a: int, length: int, standing: Bits, preference: NDArray[np.int32]
@@ -335,8 +297,8 @@ class _Run:
                 self._deadline[a] = min(self._deadline.get(a, when), when)
 
     def _tell(
-        self, labels: _Labels, length: int, ways: list[tuple[Learned, Rows]]
-    ) -> Iterator[tuple[int, _Offers]]:
+        self, labels: Labels, length: int, ways: list[tuple[Learned, Rows]]
+    ) -> Iterator[tuple[int, SetOffers]]:
         """Tell what these routers tell, with the extra prepends that it carries."""
         for learned, rows in ways:
             told = labels.bits[0]
@@ -357,11 +319,13 @@ class _Run:
             wanted = ~self.closed(to)
             source, to = source[wanted], to[wanted]
             role = np.full(to.size, learned, np.int8)
-            offers = _Offers(to, told[:, source], sure[source], steady[source], role)
+            offers = SetOffers(to, told[:, source], sure[source], steady[source], role)
             planes = labels.bits[:, :, some][:, :, source] & ~self._kept
             yield from self._obey(offers, at[source], planes)
 
-    def _obey(self, offers: _Offers, by: IntArray, planes: Bits) -> Iterator[tuple[int, _Offers]]:
+    def _obey(
+        self, offers: SetOffers, by: IntArray, planes: Bits
+    ) -> Iterator[tuple[int, SetOffers]]:
         """Carry out what communities and loops demand of routes on their way.
 
         `planes` has what stands in `offers.bits` by whom the teller heard it from.
@@ -385,8 +349,8 @@ class _Run:
             yield 0, plain
 
     def _order(
-        self, offers: _Offers, told: Bits, options: Bits, i: int, orders: NDArray[np.int8]
-    ) -> Iterator[tuple[int, _Offers]]:
+        self, offers: SetOffers, told: Bits, options: Bits, i: int, orders: NDArray[np.int8]
+    ) -> Iterator[tuple[int, SetOffers]]:
         """Split one offer by how often its routes are prepended on this session."""
         worst = 0
         sure = bool(offers.sure[i])
@@ -403,16 +367,4 @@ class _Run:
             one = offers.only(here)
             surely = np.array([sure and extra == worst])
             if surely[0] or np.any(bits):
-                yield extra, _Offers(one.to, bits[:, None], surely, one.steady, one.learned)
-
-
-def _join(offers: list[_Offers]) -> _Offers:
-    if len(offers) == 1:
-        return offers[0]
-    return _Offers(
-        np.concatenate([o.to for o in offers]),
-        np.concatenate([o.bits for o in offers], axis=1),
-        np.concatenate([o.sure for o in offers]),
-        np.concatenate([o.steady for o in offers]),
-        np.concatenate([o.learned for o in offers]),
-    )
+                yield extra, SetOffers(one.to, bits[:, None], surely, one.steady, one.learned)

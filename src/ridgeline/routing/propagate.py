@@ -198,7 +198,10 @@ def _numbered(graph: AsGraph) -> "_Numbered":
 
 
 class _Numbered:
-    """An AS graph numbered for the compiled loops: providers before customers, stubs last."""
+    """An AS graph numbered for the compiled loops: providers before customers, stubs last.
+
+    Has scratch arrays of its own, so not for two threads at once.
+    """
 
     def __init__(self, graph: AsGraph) -> None:
         from ridgeline.routing import _kernels

@@ -70,6 +70,19 @@ def test_no_scenario_is_no_work() -> None:
     assert len(propagate_many(graph_of((2, 1)), [])) == 0
 
 
+def test_without_numba_numpy_does_it_and_asking_for_numba_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = graph_of((2, 1), (3, 1))
+    said = say(graph, 1)
+    expected = propagate(graph, said)
+    monkeypatch.setattr("ridgeline.routing.propagate.has_numba", lambda: False)
+    np.testing.assert_array_equal(propagate(graph, said).site, expected.site)
+    assert list(tie_sets(graph, said).sites[0]) == [1, 1, 1]
+    with pytest.raises(ValueError, match="numba is not installed"):
+        propagate(graph, said, engine="numba")
+
+
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL.name} is not in the data folder {DATA}")
 @pytest.mark.skipif(not has_numba(), reason="numba is missing")
 def test_engines_agree_on_the_real_internet() -> None:
