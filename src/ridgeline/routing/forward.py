@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ridgeline.net.place import (
     ACCESS_RTT_MS,
-    EARTH_RADIUS_KM,
     FIBRE_KM_PER_MS,
     PATH_STRETCH,
 )
 from ridgeline.routing.announce import Announcements
+from ridgeline.routing.distance import distances_km
 from ridgeline.routing.learned import Learned
 from ridgeline.routing.policy import Policy, policy
 from ridgeline.routing.possible import Possible, possible
@@ -206,7 +206,7 @@ def round_trips(net: Routers, said: Announcements, best: Choices) -> NDArray[np.
         if not lost.any():
             break
         after[lost] = next_hop[after[lost]]
-    km = _km(lat, lon, lat[after], lon[after])
+    km = distances_km(lat, lon, lat[after], lon[after])
     km[n:] = np.where(np.isnan(said.site_lat), np.nan, 0.0)
     # Each round doubles how far ahead every router has looked.
     while np.any(after != after[after]):
@@ -215,17 +215,3 @@ def round_trips(net: Routers, said: Announcements, best: Choices) -> NDArray[np.
     rtt = ACCESS_RTT_MS + 2 * PATH_STRETCH / FIBRE_KM_PER_MS * km[:n]
     rtt[best.session == NOBODY] = np.nan
     return rtt
-
-
-def _km(
-    lat1: NDArray[np.float64],
-    lon1: NDArray[np.float64],
-    lat2: NDArray[np.float64],
-    lon2: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Great-circle distances, element by element."""
-    p1, p2 = np.radians(lat1), np.radians(lat2)
-    h = np.sin((p2 - p1) / 2) ** 2
-    h += np.cos(p1) * np.cos(p2) * np.sin(np.radians(lon2 - lon1) / 2) ** 2
-    km: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(1.0, np.sqrt(h)))
-    return km

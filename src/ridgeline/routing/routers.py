@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ridgeline.net.place import EARTH_RADIUS_KM
 from ridgeline.routing.announce import Announcements
+from ridgeline.routing.distance import distances_km
 from ridgeline.topology.graph import AsGraph, as_graph
 from ridgeline.topology.internet import CUSTOMER_TO_PROVIDER, PEER_TO_PEER, Internet
 
@@ -193,11 +193,7 @@ def _mesh(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.int3
 
     Rounding can make two short links cheaper than the direct one by a kilometre, and an IGP sees it.
     """
-    p, q = np.radians(lat), np.radians(lon)
-    up = np.sin((p[:, :, None] - p[:, None, :]) / 2) ** 2
-    across = np.sin((q[:, :, None] - q[:, None, :]) / 2) ** 2
-    h = up + np.cos(p)[:, :, None] * np.cos(p)[:, None, :] * across
-    km = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(1.0, np.sqrt(h)))
+    km = distances_km(lat[:, :, None], lon[:, :, None], lat[:, None, :], lon[:, None, :])
     cost: IntArray = np.maximum(1, np.rint(np.nan_to_num(km))).astype(np.int32)
     k = lat.shape[1]
     cost[:, np.arange(k), np.arange(k)] = 0
