@@ -12,6 +12,7 @@ from typing import Final
 
 from ridgeline.probe.certificate import certificate_names
 from ridgeline.probe.identity import (
+    CERTIFICATE,
     NSID,
     TRACE_PATHS,
     WHOAMI,
@@ -22,7 +23,14 @@ from ridgeline.probe.identity import (
     read_head,
     read_http,
 )
-from ridgeline.probe.sockets import MakeSocket, error_word, family_of, open_socket
+from ridgeline.probe.sockets import (
+    SO_TIMESTAMPNS,
+    MakeSocket,
+    arrival,
+    error_word,
+    family_of,
+    open_socket,
+)
 
 _TRIES: Final = 2
 _MAX_BODY: Final = 64 * 1024
@@ -97,18 +105,31 @@ async def ask_udp(asking: Asking, question: DnsQuestion) -> tuple[Answer, Answer
 
 
 async def _exchange(asking: Asking, question: DnsQuestion) -> tuple[bytes, float]:
-    loop = asyncio.get_running_loop()
     number = os.urandom(2)
+    query = question.wire(int.from_bytes(number, "big"))
     with asking.make(family_of(asking.address), socket.SOCK_DGRAM, 0) as sock:
         sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         sock.connect((asking.address, asking.dns_port))
         async with asyncio.timeout(asking.timeout):
             sent = time.monotonic()
-            await loop.sock_sendall(sock, question.wire(int.from_bytes(number, "big")))
+            sock.send(query)
             while True:
-                wire = await loop.sock_recv(sock, 65535)
+                await _readable(sock)
+                wire, ancillary, *_ = sock.recvmsg(65535, 256)
                 if wire[:2] == number:  # anything else was not asked for
-                    return wire, (time.monotonic() - sent) * 1000
+                    return wire, (arrival(ancillary) - sent) * 1000
+
+
+async def _readable(sock: socket.socket) -> None:
+    """Wait for a packet or an error; the kernel notes when it came."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sock)
 
 
 async def ask_tcp(
@@ -148,9 +169,9 @@ async def ask_web(asking: Asking, *, tls: bool, sock: socket.socket | None = Non
             found.append(_answer(asking, path, transport, outcome, detail=detail))
             return found
         sock = None
-        if names and not any(answer.way == "certificate" for answer in found):
+        if names and not any(answer.way == CERTIFICATE for answer in found):
             found.append(
-                _answer(asking, "certificate", transport, Outcome.ANSWERED, value=" ".join(names))
+                _answer(asking, CERTIFICATE, transport, Outcome.ANSWERED, value=" ".join(names))
             )
         answers = read_http(
             data, path=path, transport=transport, version=asking.version, rtt_ms=rtt_ms

@@ -26,6 +26,7 @@ UDP_BYTES: Final = 1232  # what passes every path unfragmented (DNS flag day 202
 WHOAMI: Final = "whoami.anycast.test"
 TRACE_PATHS: Final = ("/.well-known/anycast-trace", "/cdn-cgi/trace")
 NSID: Final = "nsid"
+CERTIFICATE: Final = "certificate"
 CHAOS_NAMES: Final = ("id.server", "hostname.bind", "version.server", "version.bind")
 
 
@@ -65,8 +66,13 @@ class Answer:
 
     @property
     def tells_site(self) -> bool:
-        """Whether the value names a site; a version says which software, not where."""
+        """Whether the value may name a site; a version says which software, not where."""
         return self.value is not None and not self.way.startswith("version.")
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether the value as often names something else, so that it counts if it is a place."""
+        return self.way in _WEAK or self.way == CERTIFICATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,13 +330,15 @@ class Agreement:
 def agree(answers: Sequence[Answer], place_of: Mapping[str, str] | None = None) -> Agreement:
     """Compare what the ways of asking say.
 
-    Names are equal if they differ in case alone, or if `place_of` leads both to one place.
+    Names are equal if they differ in case alone, or if `place_of` leads both to one place. What
+    is weak counts only with a place.
     """
     groups: dict[str, list[Answer]] = {}
     for answer in answers:
         if answer.tells_site and answer.value is not None:
-            key = (place_of or {}).get(answer.value) or answer.value.casefold()
-            groups.setdefault(key, []).append(answer)
+            place = (place_of or {}).get(answer.value)
+            if place or not answer.is_weak:
+                groups.setdefault(place or answer.value.casefold(), []).append(answer)
     ranked = sorted(groups.values(), key=len, reverse=True)  # stable: the first of equals leads
     names = {
         str(group[0].value): tuple(

@@ -51,13 +51,15 @@ class HostNames:
         self._known: dict[str, str | None] = {}
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
-    def known(self, address: str) -> str | None:
-        """Return the name if it has been found; begin to look for it otherwise."""
-        if address not in self._known and address not in self._tasks and self._resolvers:
-            if len(self._tasks) + len(self._known) >= _MAX_KEPT:
-                return None
-            self._tasks[address] = asyncio.create_task(self._look_up(address))
+    def find(self, address: str) -> str | None:
+        """Return the name if it is known."""
         return self._known.get(address)
+
+    def look_up(self, address: str) -> None:
+        """Begin to look for the name, unless that was done."""
+        is_new = address not in self._known and address not in self._tasks
+        if is_new and self._resolvers and len(self._tasks) + len(self._known) < _MAX_KEPT:
+            self._tasks[address] = asyncio.create_task(self._look_up(address))
 
     async def finish(self) -> None:
         """Wait for the look-ups under way; each takes a bounded time."""

@@ -85,8 +85,8 @@ class TraceRun:
         return self.core.hops()
 
 
-def resolve(target: str, version: int | None = None) -> str:
-    """Find the address of a name; an address is itself.
+def resolve(target: str, version: int | None = None, *, numeric: bool = False) -> str:
+    """Find the address of a name; an address is itself, and nothing else will do if `numeric`.
 
     Raises
     ------
@@ -95,8 +95,9 @@ def resolve(target: str, version: int | None = None) -> str:
     """
     family = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}[version]
     what = "" if version is None else f" to an IPv{version} address"
+    flags = socket.AI_NUMERICHOST if numeric else 0
     try:
-        found = socket.getaddrinfo(target, None, family, socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(target, None, family, socket.SOCK_DGRAM, 0, flags)
     except (socket.gaierror, UnicodeError) as error:
         why = error.strerror if isinstance(error, socket.gaierror) else "it is no host name"
         raise InputError(f"{target!r} does not resolve{what}: {why}") from None
@@ -168,7 +169,7 @@ class _Driver:
     def _hear(self) -> None:
         for reply in self._socket.hear():
             if self._look_up:
-                self._run.names.known(reply.address)
+                self._run.names.look_up(reply.address)
             self._feed(reply)
 
     def _feed(self, event: Event) -> None:
