@@ -44,6 +44,8 @@ class Verdict:
     predicted: str | None
     possible: tuple[str, ...]
     certain: bool
+    may_hear_nothing: bool
+    """Whether some tie-break leaves this router without a route."""
     chosen: str | None
     as_path: tuple[int, ...]
     """Of the route that the router chose; empty without one."""
@@ -56,7 +58,9 @@ class Verdict:
     @property
     def is_foreseen(self) -> bool:
         """Whether the model holds: right where it was certain, among the possible elsewhere."""
-        return self.agrees if self.certain else self.chosen in self.possible
+        if self.certain:
+            return self.agrees
+        return self.chosen in self.possible or (self.chosen is None and self.may_hear_nothing)
 
 
 def verify(
@@ -100,7 +104,9 @@ def _compare(
             prefix=str(prefix),
             predicted=names[site] if site >= 0 else None,
             possible=tuple(names[s] for s in ways.possible_sites(pop)),
-            certain=int(ways.certainty[pop]) in {CertaintyCode.CERTAIN, CertaintyCode.UNREACHED},
+            certain=ways.certainty[pop] == CertaintyCode.CERTAIN
+            or (ways.certainty[pop] == CertaintyCode.UNREACHED and bool(ways.sure[pop])),
+            may_hear_nothing=not ways.sure[pop],
             chosen=route["site"] if route else None,
             as_path=tuple(route["as_path"]) if route else (),
         )

@@ -128,7 +128,8 @@ def _ibgp_sessions(plan: LabPlan, node: Node) -> Iterator[IbgpSession]:
 def _seeds(plan: LabPlan, node: Node) -> Iterator[Seed]:
     """Point at each loopback over the direct link, at OSPF's own cost for it.
 
-    On the sphere no detour is shorter than the direct link, so OSPF will say the same.
+    On the sphere no detour is shorter than the direct link, so OSPF will say the same, but for a
+    kilometre that rounding may save on a detour.
     """
     for link, other, there in _interior_links(plan, node):
         yield Seed(prefix=IPv4Network(other.loopback4), gateway=there.address4.ip, metric=link.cost)

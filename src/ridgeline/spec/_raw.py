@@ -290,6 +290,15 @@ class RawSpec(_Raw):
     )
 
 
+class RawSitePart(_Raw):
+    """What is of the right shape at one site; an upstream that is not leaves its place empty."""
+
+    upstreams: list[RawUpstream | None] = []
+    location: _Location | None = None
+    capacity: _Count | None = None
+    state: _State = SiteState.ACTIVE
+
+
 class RawParts(_Raw):
     """The parts of a spec that are of the right shape, for the rules between fields."""
 
@@ -298,4 +307,4 @@ class RawParts(_Raw):
     prefixes: list[_Prefix] | None = None
     services: dict[_Name, RawService] = {}
     health: RawHealth | None = None
-    sites: dict[_SiteName, RawSite] = {}
+    sites: dict[_SiteName, RawSitePart] = {}

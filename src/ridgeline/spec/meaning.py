@@ -22,6 +22,7 @@ from ridgeline.spec._raw import (
     RawService,
     RawServiceHealth,
     RawSite,
+    RawSitePart,
     RawUpstream,
 )
 from ridgeline.spec.document import Entries, Location, find
@@ -60,7 +61,8 @@ def check_meaning(parts: RawParts, report: Report, *, complete: bool) -> None:
     for name, site in parts.sites.items():
         _check_site(name, site, report)
         for index, upstream in enumerate(site.upstreams):
-            _check_upstream(("sites", name, "upstreams", index), upstream, parts, report)
+            if upstream is not None:
+                _check_upstream(("sites", name, "upstreams", index), upstream, parts, report)
     _check_site_names(report)
     if complete:
         _check_announced(parts, report)
@@ -72,7 +74,7 @@ def merge_health(defaults: RawHealth, own: RawServiceHealth | None) -> RawHealth
     return defaults.model_copy(update=given)
 
 
-def place_of(name: str, site: RawSite) -> Place | None:
+def place_of(name: str, site: RawSite | RawSitePart) -> Place | None:
     """Return where a site is: by its location, or else by the code that is its name."""
     code = name.lower()
     by_name = find_place(code)
@@ -239,7 +241,7 @@ def _duration(seconds: float) -> str:
 # --- sites ---
 
 
-def _check_site(name: str, site: RawSite, report: Report) -> None:
+def _check_site(name: str, site: RawSitePart, report: Report) -> None:
     by_name = find_place(name)
     place = place_of(name, site)
     if by_name is not None and place is not None and site.location is not None:
@@ -263,10 +265,12 @@ def _unplaced(name: str) -> str:
     return f"{need}: an IATA code, or {{lat: .., lon: ..}}"
 
 
-def _check_repeated_upstreams(name: str, site: RawSite, report: Report) -> None:
+def _check_repeated_upstreams(name: str, site: RawSitePart, report: Report) -> None:
     """Refuse two entries for one upstream that share a prefix: which would count."""
     said: dict[Asn, set[Prefix]] = {}
     for index, upstream in enumerate(site.upstreams):
+        if upstream is None:
+            continue
         if upstream.asn not in said:
             said[upstream.asn] = set(upstream.prefixes or ())
             continue
@@ -340,7 +344,7 @@ def _check_announced(parts: RawParts, report: Report) -> None:
     if not active:
         report.warning(("sites",), "no site is active: nothing will be announced in earnest")
         return
-    said = [upstream.prefixes for site in active for upstream in site.upstreams]
+    said = [upstream.prefixes for site in active for upstream in site.upstreams if upstream]
     if None in said:
         return
     announced = {prefix for prefixes in said for prefix in prefixes or ()}

@@ -201,11 +201,30 @@ def _fields_by_home() -> Mapping[str, list[str]]:
 
 
 def _prune(data: dict[str, Any], location: Location) -> None:
-    """Take out the part that is wrong: one site, one service, or else a whole field."""
+    """Take out the part that is wrong, and no more: an upstream, a site's field, a service..."""
     match location:
+        case ("sites", str() as name, "upstreams", int() as index, *_) if _has_upstream(
+            data, name, index
+        ):
+            data["sites"][name]["upstreams"][index] = None  # the others keep their numbers
+        case ("sites", str() as name, str() as field, *_) if field != _KEY_MARK and isinstance(
+            _site(data, name), dict
+        ):
+            data["sites"][name].pop(field, None)
         case ("sites" | "services" as group, str() as name, *_) if isinstance(
             data.get(group), dict
         ):
             data[group].pop(name, None)
         case (str() as name, *_):
             data.pop(name, None)
+
+
+def _site(data: dict[str, Any], name: str) -> object:
+    sites = data.get("sites")
+    return sites.get(name) if isinstance(sites, dict) else None
+
+
+def _has_upstream(data: dict[str, Any], name: str, index: int) -> bool:
+    site = _site(data, name)
+    upstreams = site.get("upstreams") if isinstance(site, dict) else None
+    return isinstance(upstreams, list) and index < len(upstreams)
