@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ridgeline.agent.router import Finding, RouterSettings, Severity
-from ridgeline.agent.routers.advice import family, length_finding, ok, roa_finding
+from ridgeline.agent.routers.advice import family, ok
+from ridgeline.agent.routers.findings import prefix_findings
 from ridgeline.agent.routers.frr_vty import Vty
 from ridgeline.errors import MachineError
 from ridgeline.spec.model import Prefix
@@ -51,8 +52,7 @@ async def inspect_frr(
         _graceful_restart(ours, running, bgp),
         *_bfd(ours, bgp),
         *_ttl(ours, running, bgp),
-        length_finding(prefixes),
-        roa_finding(prefixes, settings.asn),
+        *prefix_findings(tuple(prefixes), settings.asn),
         _start_up(file, prefixes),
         _dead_man(running, settings, prefixes, bgp),
     )
