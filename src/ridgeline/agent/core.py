@@ -473,7 +473,7 @@ class Core:
             if answer.granted:  # it is not needed any more
                 commands.append(ReleaseGuard(answer.prefix))
             return
-        first, p.slot_at = p.slot == "asked", now
+        first, p.slot_at = p.slot != "refused", now
         p.slot = "granted" if answer.granted else "refused"
         if first and not answer.granted:
             gone = p.target is not None and p.target.stance is Stance.WITHDRAWN

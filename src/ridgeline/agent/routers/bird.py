@@ -1,0 +1,299 @@
+"""BIRD 2: static protocols toggled over the control socket, kept in an include file.
+
+The socket is fast (half a millisecond to the neighbour), and forgets: the operator's next
+`configure` would announce again. So the same stance is written into the include file, with fsync
+and rename, right after. `configure` itself is asked of BIRD only where our protocols are not there
+yet, since it would also load whatever the operator is editing at that moment.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ridgeline.agent.router import (
+    Finding,
+    Neighbour,
+    Observation,
+    RouterSettings,
+    Stance,
+    Wanted,
+)
+from ridgeline.agent.routers.bird_socket import BirdSocket, RefusalError
+from ridgeline.agent.routers.bird_text import (
+    ANNOUNCE,
+    DRAIN,
+    ProtocolLine,
+    parse_details,
+    parse_protocols,
+    parse_routes,
+    patterns,
+    protocol_name,
+    render_include,
+)
+from ridgeline.errors import MachineError
+from ridgeline.spec.model import Prefix
+
+SOCKET: Final = "/run/bird/bird.ctl"
+INCLUDE: Final = "/etc/bird/ridgeline.conf"
+_ASK_EACH: Final = 64
+"""Up to so many prefixes are asked for one by one; more are read from the protocols' routes."""
+
+
+class BirdRouter:
+    """The `Router` of BIRD 2 (see `ridgeline.agent.router`)."""
+
+    def __init__(self, settings: RouterSettings, prefixes: tuple[Prefix, ...]) -> None:
+        self.settings = settings
+        self.prefixes = prefixes
+        self.include = Path(settings.include or INCLUDE)
+        self.socket = BirdSocket(settings.socket or SOCKET)
+        self.gateways = _gateways(settings.bfd)
+        self._names = {prefix: protocol_name(prefix) for prefix in prefixes}
+        self._stances: dict[Prefix, Stance] = {}
+        self._prepend = int(settings.options.get("prepend", "0") or 0)
+        self._written = ""
+        self._neighbours: dict[str, Neighbour] = {}
+        self._shut: tuple[str, ...] = ()
+
+    async def apply(self, wanted: Mapping[Prefix, Wanted]) -> tuple[str, ...]:
+        """Toggle over the socket, then write the same into the include file."""
+        protocols = await self._protocols()
+        stances = self._held(protocols) | {p: w.stance for p, w in wanted.items()}
+        prepend = max((w.prepend for w in wanted.values()), default=0)
+        grows = prepend > self._prepend
+        self._prepend = max(prepend, self._prepend)
+        if grows or not self._are_all_there(protocols):
+            return await self._load(stances)
+        await self._toggle(wanted, protocols)
+        self._stances = stances
+        complaint = await self._write(stances)
+        return (complaint,) if complaint else ()
+
+    async def read_back(self) -> Observation:
+        """Read the protocols, and for each neighbour what goes to it of our prefixes."""
+        protocols = await self._protocols()
+        held = self._held(protocols)
+        neighbours = await self._sessions(protocols)
+        exported: dict[Prefix, dict[str, Stance]] = {}
+        for neighbour in neighbours:
+            if not neighbour.established:
+                continue
+            for prefix, stance in await self._exported(neighbour.name, held):
+                exported.setdefault(prefix, {})[neighbour.name] = stance
+        return Observation(held=held, exported=exported, neighbours=neighbours)
+
+    async def shut_sessions(self, reason: str) -> bool:
+        """Disable the sessions with a message (RFC 9003: at most 255 octets)."""
+        neighbours = await self._sessions(await self._protocols())
+        text = reason.replace('"', "'").encode()[:128].decode(errors="ignore")
+        for neighbour in neighbours:
+            await self.socket.command(f'disable {neighbour.name} "{text}"')
+        self._shut = tuple(neighbour.name for neighbour in neighbours)
+        return bool(self._shut)
+
+    async def open_sessions(self) -> None:
+        """Enable what was disabled, by us or by the agent before us."""
+        protocols = await self._protocols()
+        names = self._shut or self.settings.neighbours
+        self._shut = ()
+        for name in names:
+            if name in protocols:
+                await self.socket.command(f"enable {name}")
+
+    async def inspect(self) -> tuple[Finding, ...]:
+        """See `ridgeline.agent.routers.bird_check`."""
+        from ridgeline.agent.routers.bird_check import inspect_bird
+
+        return await inspect_bird(self)
+
+    async def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+    # Below.
+
+    async def _protocols(self) -> dict[str, ProtocolLine]:
+        return parse_protocols(await self.socket.command("show protocols"))
+
+    def _are_all_there(self, protocols: Mapping[str, ProtocolLine]) -> bool:
+        return all(
+            f"{kind}{name}" in protocols
+            for name in self._names.values()
+            for kind in (ANNOUNCE, DRAIN)
+        )
+
+    def _held(self, protocols: Mapping[str, ProtocolLine]) -> dict[Prefix, Stance]:
+        def stance(name: str) -> Stance:
+            drain, plain = protocols.get(f"{DRAIN}{name}"), protocols.get(f"{ANNOUNCE}{name}")
+            if drain is not None and drain.is_up:
+                return Stance.DRAINED
+            if plain is not None and plain.is_up:
+                return Stance.ANNOUNCED
+            return Stance.WITHDRAWN
+
+        return {prefix: stance(name) for prefix, name in self._names.items()}
+
+    async def _toggle(
+        self, wanted: Mapping[Prefix, Wanted], protocols: Mapping[str, ProtocolLine]
+    ) -> None:
+        """Switch protocols in an order that shows the neighbours one change each."""
+
+        def need(kind: str, *stances: Stance, up: bool) -> list[str]:
+            names = (f"{kind}{self._names[p]}" for p, w in wanted.items() if w.stance in stances)
+            return [name for name in names if protocols[name].is_up is not up]
+
+        reasons = {w.reason for w in wanted.values()}
+        why = next(iter(reasons)) if len(reasons) == 1 else ""
+        for verb, names in (
+            ("disable", need(ANNOUNCE, Stance.WITHDRAWN, up=False)),
+            ("disable", need(DRAIN, Stance.WITHDRAWN, up=False)),
+            ("enable", need(DRAIN, Stance.DRAINED, up=True)),
+            ("enable", need(ANNOUNCE, Stance.DRAINED, Stance.ANNOUNCED, up=True)),
+            ("disable", need(DRAIN, Stance.ANNOUNCED, up=False)),
+        ):
+            for pattern in patterns(names, protocols):
+                await self.socket.command(f'{verb} "{pattern}"{_message(why)}')
+
+    async def _load(self, stances: dict[Prefix, Stance]) -> tuple[str, ...]:
+        """Write the include file and let BIRD read it: our protocols are not there yet."""
+        complaint = await self._write(stances)
+        if complaint:
+            raise MachineError(
+                f"BIRD does not have the agent's protocols, and {complaint}",
+                hint=f"give the agent's user the right to write {self.include}",
+            )
+        try:
+            await self.socket.command("configure")
+        except RefusalError as error:
+            raise MachineError(
+                f"BIRD refuses its configuration, so it cannot load {self.include}: "
+                f"{error.lines[-1] if error.lines else error}",
+                hint="mend the line that BIRD names; the agent tries again by itself",
+            ) from error
+        protocols = await self._protocols()
+        if not self._are_all_there(protocols):
+            raise MachineError(
+                f"BIRD read its configuration, and {self.include} is not part of it",
+                hint=f'add to bird.conf: include "{self.include}";',
+            )
+        self._stances = stances
+        # `configure` leaves alone what was toggled by hand; make it so.
+        wanted = {prefix: Wanted(stance) for prefix, stance in stances.items()}
+        await self._toggle(wanted, protocols)
+        return ()
+
+    async def _write(self, stances: Mapping[Prefix, Stance]) -> str:
+        """Write the include file if it differs; return what prevented it."""
+        text = render_include(
+            {prefix: stances[prefix] for prefix in self.prefixes},
+            prepend=self._prepend,
+            asn=self.settings.asn,
+            gateways=self.gateways,
+        )
+        if text == self._written and self.include.exists():
+            return ""
+        try:
+            await asyncio.to_thread(write_whole, self.include, text)
+        except OSError as error:
+            self._written = ""
+            reason = os.strerror(error.errno or errno.EIO).lower()
+            return (
+                f"{self.include} cannot be written ({reason}): until it can, a restart of BIRD or "
+                "`configure` brings an old stance back, for as long as the agent needs to see it"
+            )
+        self._written = text
+        return ""
+
+    async def _sessions(self, protocols: Mapping[str, ProtocolLine]) -> tuple[Neighbour, ...]:
+        """List the sessions to watch: those named in the settings, or all external ones."""
+        lines = {p.name: p for p in protocols.values() if p.kind == "BGP"}
+        for name, line in lines.items():
+            known = self._neighbours.get(name)
+            is_up = line.info.startswith("Established")
+            if known is None or known.established is not is_up:
+                details = parse_details(await self.socket.command(f'show protocols all "{name}"'))
+                is_external = details.get("Neighbor AS") != details.get("Local AS")
+                if self.settings.neighbours or is_external:
+                    self._neighbours[name] = Neighbour(
+                        name=name,
+                        address=details.get("Neighbor address", ""),
+                        asn=int(details.get("Neighbor AS", "0") or 0),
+                        established=is_up,
+                        state=details.get("BGP state", line.info),
+                    )
+        self._neighbours = {n: v for n, v in self._neighbours.items() if n in lines}
+        wanted = self.settings.neighbours
+        missing = [
+            Neighbour(name=n, address="", asn=0, established=False, state="no such protocol")
+            for n in wanted
+            if n not in lines
+        ]
+        found = [v for n, v in self._neighbours.items() if not wanted or n in wanted]
+        return (*found, *missing)
+
+    async def _exported(
+        self, name: str, held: Mapping[Prefix, Stance]
+    ) -> list[tuple[Prefix, Stance]]:
+        """Read what goes to one neighbour, whichever protocol it is from."""
+        stance = {f"{DRAIN}{n}": Stance.DRAINED for n in self._names.values()}
+        if len(self.prefixes) <= _ASK_EACH:
+            found = []
+            for prefix in self.prefixes:
+                with suppress(RefusalError):  # "Network not found"
+                    lines = await self.socket.command(f"show route {prefix} exported {name}")
+                    found += [
+                        (prefix, stance.get(protocol, Stance.ANNOUNCED))
+                        for net, protocol in parse_routes(lines)
+                        if net == str(prefix)
+                    ]
+            return found
+        lines = await self.socket.command(
+            f'show route exported {name} where proto ~ "{ANNOUNCE}*" || proto ~ "{DRAIN}*"'
+        )
+        by_text = {str(prefix): prefix for prefix in held}
+        return [
+            (by_text[net], stance.get(protocol, Stance.ANNOUNCED))
+            for net, protocol in parse_routes(lines)
+            if net in by_text
+        ]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file so that a reader, and a crash, see the old or the new one, whole.
+
+    Raises
+    ------
+    OSError
+        The disk is full, the file system is read-only...; the old file stands.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _gateways(text: str) -> dict[int, str]:
+    """Read ``ADDRESS`` or ``ADDRESS4,ADDRESS6``."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return {6 if ":" in part else 4: part for part in parts}
+
+
+def _message(reason: str) -> str:
+    text = "".join(c if c.isprintable() and c not in '"\\' else " " for c in reason)
+    return f' "{text[:100]}"' if text else ""

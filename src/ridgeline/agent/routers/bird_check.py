@@ -1,0 +1,281 @@
+"""Is BIRD set up so that the agent can do its work? Every answer comes with the lines to add."""
+
+import os
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ridgeline.agent.router import Finding, Neighbour, Observation, Severity, Stance
+from ridgeline.agent.routers.bird_socket import BirdSocket, RefusalError
+from ridgeline.agent.routers.bird_text import (
+    ANNOUNCE,
+    DRAIN,
+    ProtocolLine,
+    parse_protocols,
+    protocol_name,
+)
+from ridgeline.agent.routers.findings import prefix_findings
+from ridgeline.errors import MachineError
+
+if TYPE_CHECKING:
+    from ridgeline.agent.routers.bird import BirdRouter
+
+_LONG_HOLD_S: Final = 30
+_CONF: Final = "bird.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    neighbour: Neighbour
+    text: str
+    """``show protocols all`` of it."""
+
+
+async def inspect_bird(router: "BirdRouter") -> tuple[Finding, ...]:
+    """Look at everything; an unreachable BIRD is the only finding then."""
+    try:
+        version = (await router.socket.command("show status"))[0]
+    except MachineError as error:
+        reason, _, hint = str(error).partition("\n  fix: ")
+        return (
+            Finding(
+                severity=Severity.ERROR,
+                what=reason,
+                why="the agent can neither announce nor withdraw",
+                lines=(hint,) if hint else (),
+            ),
+        )
+    found = [Finding(severity=Severity.OK, what=f"{version} answers at {router.socket.path}")]
+    try:
+        found += [f async for f in _look(router)]
+    except MachineError as error:
+        found.append(Finding(severity=Severity.ERROR, what=str(error), why="the check stops here"))
+    return tuple(found)
+
+
+async def _look(router: "BirdRouter") -> AsyncIterator[Finding]:
+    configuration, finding = await _configuration(router.socket)
+    yield finding
+    protocols = parse_protocols(await router.socket.command("show protocols"))
+    for finding in _include(router, set(protocols)):
+        yield finding
+    observation = await router.read_back()
+    sessions = [
+        _Session(n, "\n".join(await router.socket.command(f'show protocols all "{n.name}"')))
+        for n in observation.neighbours
+        if n.name in protocols
+    ]
+    if not observation.neighbours:
+        yield _no_session(router)
+    bfd = await _bfd_sessions(router.socket) if "BFD" in _kinds(protocols) else None
+    for session in sessions:
+        for finding in _session(session, bfd, configuration):
+            yield finding
+    for neighbour in observation.neighbours:
+        if neighbour.name not in protocols:
+            yield Finding(
+                severity=Severity.ERROR,
+                what=f"there is no BGP protocol {neighbour.name}",
+                why="agent.yaml names it under `router: {neighbours: ...}`",
+            )
+    for finding in _exports(router, observation):
+        yield finding
+    yield _dead_man(router)
+    for finding in prefix_findings(router.prefixes, router.settings.asn):
+        yield finding
+
+
+def _kinds(protocols: Mapping[str, ProtocolLine]) -> set[str]:
+    return {protocol.kind for protocol in protocols.values()}
+
+
+async def _configuration(socket: BirdSocket) -> tuple[str, Finding]:
+    """Let BIRD check its own files: it says where they are, and whether they are right."""
+    try:
+        lines = await socket.command("configure check")
+    except RefusalError as error:
+        mistake = error.lines[-1] if error.lines else str(error)
+        return "", Finding(
+            severity=Severity.ERROR,
+            what=f"BIRD would refuse its configuration: {mistake}",
+            why="the agent still toggles the routes, but BIRD will not start again with this file",
+        )
+    found = re.search(r"Reading configuration from (\S+)", "\n".join(lines))
+    path = found[1] if found else _CONF
+    return _text_of(Path(path)), Finding(severity=Severity.OK, what=f"{path} is right")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _include(router: "BirdRouter", names: set[str]) -> Iterator[Finding]:
+    line = f'include "{router.include}";'
+    needed = {f"{k}{protocol_name(p)}" for p in router.prefixes for k in (ANNOUNCE, DRAIN)}
+    if needed <= names:
+        yield Finding(
+            severity=Severity.OK,
+            what=f"{router.include} is included: {len(needed)} protocols any_* and drn_*",
+        )
+    else:
+        yield Finding(
+            severity=Severity.ERROR,
+            what=f"BIRD has {len(needed & names)} of the {len(needed)} protocols of the agent",
+            why="nothing can be announced; the agent writes the file itself when it runs",
+            lines=(line,),
+            where=_CONF,
+        )
+    folder = router.include.parent
+    if not os.access(folder, os.W_OK):
+        yield Finding(
+            severity=Severity.WARNING,
+            what=f"{folder} cannot be written by this user",
+            why="without the file, a restart of BIRD or `configure` brings an old stance back",
+            lines=(f"install -d -o ridgeline -g bird -m 0750 {folder}",),
+        )
+
+
+def _no_session(router: "BirdRouter") -> Finding:
+    asn = router.settings.asn
+    return Finding(
+        severity=Severity.ERROR,
+        what="BIRD has no external BGP session",
+        why="there is nobody to announce to",
+        lines=(
+            "protocol bgp upstream1 {",
+            f"  local as {asn}; neighbor 198.51.100.1 as 64511;   # the upstream's address and ASN",
+            "  bfd yes; graceful restart off; ttl security on;",
+            f'  ipv4 {{ import none; export where proto ~ "{ANNOUNCE}*" || proto ~ "{DRAIN}*"; }};',
+            "}",
+        ),
+        where=_CONF,
+    )
+
+
+def _session(session: _Session, bfd: str | None, configuration: str) -> Iterator[Finding]:
+    neighbour, text = session.neighbour, session.text
+    who = f"{neighbour.name} (AS{neighbour.asn}, {neighbour.address})"
+    if neighbour.established:
+        yield Finding(severity=Severity.OK, what=f"{who} is established")
+    else:
+        error = re.search(r"Last error: +(.*)", text)
+        yield Finding(
+            severity=Severity.ERROR,
+            what=f"{who} is {neighbour.state or 'down'}" + (f": {error[1]}" if error else ""),
+            why="this neighbour hears nothing of the prefixes",
+        )
+    local = text.partition("Local capabilities")[2].partition("Neighbor capabilities")[0]
+    restart = re.search(r"Restart time: +([0-9]+)", local)
+    if restart:
+        yield Finding(
+            severity=Severity.WARNING,
+            what=f"{who}: graceful restart is on, {restart[1]} s (RFC 4724)",
+            why="if BIRD or the machine dies, the neighbour keeps the dead route for so long",
+            lines=("graceful restart off;",),
+            where=f"{_CONF}, protocol bgp {neighbour.name}",
+        )
+    yield from _liveness(session, bfd, who)
+    is_internal = "Session:          internal" in text
+    body = _protocol_text(configuration, neighbour.name)
+    if body and not is_internal and "ttl security" not in body:
+        yield Finding(
+            severity=Severity.NOTE,
+            what=f"{who}: no TTL security (RFC 5082)",
+            why="hosts far away can send packets that reach the session",
+            lines=("ttl security on;   # the neighbour must do the same",),
+            where=f"{_CONF}, protocol bgp {neighbour.name}",
+        )
+
+
+def _liveness(session: _Session, bfd: str | None, who: str) -> Iterator[Finding]:
+    """BFD, or else how long a silent death goes unnoticed."""
+    has_bfd = (
+        bfd is not None and bool(session.neighbour.address) and session.neighbour.address in bfd
+    )
+    if has_bfd:
+        yield Finding(severity=Severity.OK, what=f"{who}: BFD watches the session")
+        return
+    hold = re.search(r"Hold timer: +[0-9.]+/([0-9]+)", session.text)
+    if hold and int(hold[1]) > _LONG_HOLD_S:
+        yield Finding(
+            severity=Severity.WARNING,
+            what=f"{who}: no BFD, and a hold time of {hold[1]} s",
+            why="if this machine dies silently, its clients are lost for so long",
+            lines=("bfd yes;   # with `protocol bfd { }` in the file; or:", "hold time 9;"),
+            where=f"{_CONF}, protocol bgp {session.neighbour.name}",
+        )
+
+
+def _exports(router: "BirdRouter", observation: Observation) -> Iterator[Finding]:
+    export = f'export where proto ~ "{ANNOUNCE}*" || proto ~ "{DRAIN}*";'
+    established = {n.name for n in observation.neighbours if n.established}
+    for prefix in router.prefixes:
+        sent = observation.exported.get(prefix, {})
+        held = observation.held[prefix]
+        if held is Stance.WITHDRAWN:
+            if sent:
+                yield Finding(
+                    severity=Severity.ERROR,
+                    what=f"{prefix} is withdrawn here, and still goes to {', '.join(sorted(sent))}",
+                    why="another protocol of this BIRD has a route for it",
+                )
+            continue
+        silent = sorted(established - set(sent))
+        if not silent:
+            yield Finding(
+                severity=Severity.OK, what=f"{prefix} is {held.value} to {', '.join(sorted(sent))}"
+            )
+        elif len(silent) == len(established):
+            yield Finding(
+                severity=Severity.ERROR,
+                what=f"{prefix} is {held.value} here, and goes to no neighbour",
+                why="the export filters reject it",
+                lines=(export,),
+                where=f"{_CONF}, in the channels of the BGP protocols",
+            )
+        else:
+            yield Finding(
+                severity=Severity.NOTE,
+                what=f"{prefix} does not go to {', '.join(silent)}",
+                why="fine if the spec's `upstreams` say so",
+            )
+
+
+def _dead_man(router: "BirdRouter") -> Finding:
+    if router.gateways:
+        ends = ", ".join(router.gateways.values())
+        return Finding(
+            severity=Severity.OK,
+            what=f"dead-man switch: the routes live while BFD with {ends} does",
+        )
+    return Finding(
+        severity=Severity.WARNING,
+        what="dead-man switch: none",
+        why="if the agent is killed and then the service dies, the route stays",
+        lines=("router: {bfd: ADDRESS}", "dead_man: {kind: bfd, ...}"),
+        where="agent.yaml; see docs/how-to/run-the-agent.md",
+    )
+
+
+async def _bfd_sessions(socket: BirdSocket) -> str:
+    try:
+        return "\n".join(await socket.command("show bfd sessions"))
+    except RefusalError:
+        return ""
+
+
+def _protocol_text(configuration: str, name: str) -> str:
+    """Return the text of one protocol, as far as its closing brace; empty if not found."""
+    found = re.search(rf"protocol\s+bgp\s+{re.escape(name)}\b[^{{]*{{", configuration)
+    if not found:
+        return ""
+    depth, at = 1, found.end()
+    while depth and at < len(configuration):
+        depth += {"{": 1, "}": -1}.get(configuration[at], 0)
+        at += 1
+    return configuration[found.start() : at]

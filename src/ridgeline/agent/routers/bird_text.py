@@ -1,0 +1,144 @@
+"""What BIRD reads and says: the include file of the agent, patterns, and the lines of `show`.
+
+For each prefix there are two static protocols. `any_*` announces; `drn_*`, which is preferred,
+announces the same with GRACEFUL_SHUTDOWN:
+
+==========  =======  =======
+stance      `any_*`  `drn_*`
+==========  =======  =======
+announced   on       off
+drained     on       on
+withdrawn   off      off
+==========  =======  =======
+
+Whichever is switched, the neighbours hear one update or none, never a withdrawal between.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ridgeline.agent.router import Stance
+from ridgeline.spec.model import Prefix
+
+ANNOUNCE: Final = "any_"
+DRAIN: Final = "drn_"
+ANNOUNCE_PREFERENCE: Final = 200
+DRAIN_PREFERENCE: Final = 210
+
+
+def protocol_name(prefix: Prefix) -> str:
+    """Return what the names of both protocols of a prefix end in."""
+    return re.sub("[^0-9a-f]", "_", str(prefix))
+
+
+def render_include(
+    stances: Mapping[Prefix, Stance], *, prepend: int, asn: int, gateways: Mapping[int, str]
+) -> str:
+    """Write the include file.
+
+    Parameters
+    ----------
+    gateways
+        Address family (4, 6) -> next hop that the agent's BFD keeps alive; empty: none.
+    """
+    parts = [
+        "# Written by ridgeline agent, which overwrites it. Include it in bird.conf:",
+        "# the routes are static protocols any_* (announced) and drn_* (drained, RFC 8326).",
+    ]
+    for prefix, stance in stances.items():
+        name = protocol_name(prefix)
+        gateway = gateways.get(prefix.version)
+        route = f"route {prefix} " + (f"via {gateway} bfd;" if gateway else "blackhole;")
+        channel = f"ipv{prefix.version}"
+        plain = "no" if stance is not Stance.WITHDRAWN else "yes"
+        drained = "no" if stance is Stance.DRAINED else "yes"
+        extra = f" bgp_path.prepend({asn});" * prepend
+        parts.append(
+            f"protocol static {ANNOUNCE}{name} {{ disabled {plain}; "
+            f"{channel} {{ preference {ANNOUNCE_PREFERENCE}; }}; {route} }}\n"
+            f"protocol static {DRAIN}{name} {{ disabled {drained}; "
+            f"{channel} {{ preference {DRAIN_PREFERENCE}; import filter {{ "
+            f"bgp_community.add((65535,0));{extra} accept; }}; }}; {route} }}"
+        )
+    return "\n".join(parts) + "\n"
+
+
+def patterns(wanted: Collection[str], others: Iterable[str]) -> Iterator[str]:
+    """Cover the wanted names with as few patterns as do not touch the others.
+
+    BIRD carries out one command in the time in which it reads one, so a thousand protocols should
+    be named by a few patterns.
+    """
+    yield from _cover("", sorted(wanted), sorted(set(others) - set(wanted)))
+
+
+def _cover(start: str, wanted: list[str], others: list[str]) -> Iterator[str]:
+    if not wanted:
+        return
+    if len(wanted) == 1:
+        yield wanted[0]
+        return
+    if start and not others:
+        yield f"{start}*"
+        return
+    at = len(start)
+    if start in wanted:
+        yield start
+        wanted = [name for name in wanted if name != start]
+    for letter in sorted({name[at] for name in wanted}):
+        longer = start + letter
+        yield from _cover(
+            longer,
+            [name for name in wanted if name.startswith(longer)],
+            [name for name in others if name.startswith(longer)],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolLine:
+    """One line of ``show protocols``."""
+
+    name: str
+    kind: str
+    is_up: bool
+    info: str
+
+
+def parse_protocols(lines: Iterable[str]) -> dict[str, ProtocolLine]:
+    """Read ``show protocols``: name, kind, table, state, since, info."""
+    found = {}
+    for line in lines:
+        parts = line.split(None, 5)
+        if len(parts) >= 5 and parts[3] in {"up", "down", "start", "stop", "flush"}:
+            found[parts[0]] = ProtocolLine(
+                name=parts[0],
+                kind=parts[1],
+                is_up=parts[3] == "up",
+                info=parts[5].strip() if len(parts) > 5 else "",
+            )
+    return found
+
+
+_ROUTE: Final = re.compile(r"(?P<net>[0-9a-f.:]+/[0-9]+)?\s+\S.*? \[(?P<protocol>\S+) ")
+
+
+def parse_routes(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Read ``show route``: (prefix, protocol that has it) for each best route."""
+    for line in lines:
+        found = _ROUTE.match(line)
+        if found and found["net"]:
+            yield found["net"], found["protocol"]
+
+
+def parse_details(lines: Iterable[str]) -> dict[str, str]:
+    """Read ``show protocols all NAME``: the first value of each label."""
+    found: dict[str, str] = {}
+    for line in lines:
+        label, colon, value = line.strip().partition(":")
+        if colon:
+            found.setdefault(label, value.strip())
+        elif label:
+            found.setdefault(label, "")
+    return found

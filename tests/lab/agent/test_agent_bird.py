@@ -1,0 +1,194 @@
+"""The agent with real BIRDs: what the neighbour sees when things go well, and when they do not."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ridgeline.errors import MachineError
+from ridgeline.lab.namespaces import NetworkNamespace
+
+from .pair import POLLED, PREFIX, Pair, bird_pair, wait_until
+
+WATCHED = POLLED + ", {process: {pidfile: HERE/service.pid}}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def privilege() -> None:
+    try:
+        NetworkNamespace.create().close()
+    except MachineError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    with bird_pair(tmp_path) as made:
+        yield made
+
+
+def confirmed(pair: Pair, stance: str) -> bool:
+    return any(p["held"] == stance and p["confirmed"] for p in pair.status()["prefixes"])
+
+
+def running(pair: Pair) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """A healthy service, announced."""
+    service = pair.start_service()
+    agent = pair.start_agent(checks=WATCHED.replace("HERE", str(pair.here)))
+    pair.wait_there()
+    wait_until("the agent has confirmed it", lambda: confirmed(pair, "announced"))
+    return service, agent
+
+
+def test_a_service_is_announced_when_healthy_and_gone_at_once_when_it_dies(pair: Pair) -> None:
+    assert not pair.has()
+    service, _ = running(pair)
+    killed = time.monotonic()
+    service.kill()
+    pair.wait_gone()
+    assert time.monotonic() - killed < 0.15
+    assert "has ended" in pair.said("withdraw")[0]["reason"]
+
+
+def test_a_service_that_hangs_is_withdrawn_and_comes_back(pair: Pair) -> None:
+    service, _ = running(pair)
+    service.send_signal(signal.SIGSTOP)
+    pair.wait_gone(seconds=2)
+    assert "no answer within 150 ms" in pair.said("withdraw")[0]["reason"]
+    service.send_signal(signal.SIGCONT)
+    pair.wait_there(seconds=6)
+
+
+def test_a_restart_of_the_agent_is_not_seen_by_the_neighbour(pair: Pair) -> None:
+    _, agent = running(pair)
+    before = pair.changes()
+    pair.end(agent, signal.SIGTERM)
+    pair.run_agent()
+    wait_until("the new agent sees it", lambda: confirmed(pair, "announced"))
+    time.sleep(0.8)
+    assert pair.has()
+    assert pair.changes() == before
+
+
+def test_a_drain_shows_graceful_shutdown_then_withdraws_and_survives_a_restart(pair: Pair) -> None:
+    _, agent = running(pair)
+    pair.ask("drain", reason="rack move")
+    wait_until("it is drained", pair.is_drained, 2)
+    pair.wait_gone(seconds=3)
+    pair.end(agent)
+    agent = pair.run_agent()
+    wait_until("the new agent runs", lambda: confirmed(pair, "withdrawn"))
+    time.sleep(1)
+    assert not pair.has()
+    pair.ask("resume")
+    pair.wait_there(seconds=3)
+
+
+def test_the_operators_configure_and_a_restart_of_bird_bring_nothing_dead_back(pair: Pair) -> None:
+    service, _ = running(pair)
+    service.kill()
+    pair.wait_gone()
+    wait_until("it is written", lambda: confirmed(pair, "withdrawn"))
+    before = pair.changes()
+    pair.ask_bird("site", "configure")
+    time.sleep(0.5)
+    assert pair.changes() == before
+    pair.end(pair.bird_site)
+    pair.start_bird("site", pair.site)
+    wait_until("the agent finds the new BIRD", lambda: pair.status()["router"]["problem"] is None)
+    wait_until(
+        "BIRD's session is up", lambda: "Established" in pair.ask_bird("site", "show protocols")
+    )
+    time.sleep(0.5)
+    assert not pair.has()
+
+
+def test_a_mistake_elsewhere_in_the_file_does_not_keep_a_dead_route(pair: Pair) -> None:
+    service, _ = running(pair)
+    pair.write_site("garbage here;")
+    assert "syntax error" in pair.ask_bird("site", "configure")
+    service.kill()
+    pair.wait_gone(seconds=1)
+    pair.write_site()
+    assert "Reconfigured" in pair.ask_bird("site", "configure")
+    time.sleep(0.3)
+    assert not pair.has()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting a full file system needs root")
+def test_a_full_disk_does_not_keep_a_dead_route_and_is_said(pair: Pair) -> None:
+    service, _ = running(pair)
+    include = pair.here / "agent.d" / "ridgeline.conf"
+    # A directory of this name stands where the temporary file would: nothing can be written.
+    (include.parent / ".ridgeline.conf.new").mkdir()
+    service.kill()
+    pair.wait_gone(seconds=1)
+    wait_until("it is said", lambda: pair.said("router_degraded"))
+    assert "cannot be written" in pair.said("router_degraded")[0]["reason"]
+    pair.ask_bird("site", "configure")  # loads the stale file, which announces
+    wait_until("the agent has withdrawn it again", lambda: not pair.has(), 2)
+
+
+def test_an_agent_that_starts_before_bird_waits_for_it(pair: Pair) -> None:
+    pair.end(pair.bird_site)
+    (pair.here / "site.ctl").unlink(missing_ok=True)
+    pair.start_service()
+    pair.start_agent()
+    wait_until("it says so", lambda: pair.said("router_failed"))
+    assert "cannot be opened" in pair.said("router_failed")[0]["reason"]
+    pair.start_bird("site", pair.site)
+    pair.wait_there()
+
+
+def test_garbage_on_reload_changes_nothing_and_says_why(pair: Pair) -> None:
+    _, agent = running(pair)
+    before = pair.changes()
+    good = (pair.here / "agent.yaml").read_text()
+    (pair.here / "agent.yaml").write_text("router: {kind: brid}\ndampign: 3s\n")
+    agent.send_signal(signal.SIGHUP)
+    wait_until("it is said", lambda: pair.said("reload_refused"))
+    reason = pair.said("reload_refused")[0]["reason"]
+    assert "agent.yaml:1:16: router.kind" in reason
+    assert "did you mean `damping`?" in reason
+    (pair.here / "agent.yaml").write_text(good)
+    agent.send_signal(signal.SIGHUP)
+    wait_until("it reloads", lambda: pair.said("reloaded"))
+    time.sleep(0.7)
+    assert pair.changes() == before
+
+
+def test_a_second_agent_for_the_site_is_refused(pair: Pair) -> None:
+    _, first = running(pair)
+    second = pair.run_agent()
+    assert second.wait(10) == 1
+    assert f"another agent (process {first.pid}) runs" in pair.log()
+    assert pair.has()
+
+
+def test_a_check_never_asks_another_site(pair: Pair) -> None:
+    """The service answers at the neighbour, reached by the route; here the address is missing."""
+    running(pair)
+    assert pair.has()
+    subprocess.run(
+        ["nsenter", f"--net=/proc/{pair.bird_site.pid}/ns/net", "ip", "addr", "del",
+         "192.0.2.53/32", "dev", "lo"],
+        check=True,
+    )  # fmt: skip
+    pair.wait_gone(seconds=2)
+    assert "not on this machine" in pair.said("withdraw")[0]["reason"]
+
+
+def test_sigterm_with_drain_leaves_nothing_behind(pair: Pair) -> None:
+    pair.start_service()
+    agent = pair.start_agent(more="on_stop: drain")
+    pair.wait_there()
+    wait_until("it is confirmed", lambda: confirmed(pair, "announced"))
+    agent.terminate()
+    wait_until("it is drained", pair.is_drained, 2)
+    assert agent.wait(5) == 0
+    assert not pair.has()
+    assert PREFIX not in pair.ask_bird("site", "show route exported upstream")
