@@ -214,11 +214,11 @@ def main() -> None:
     )
     write(
         "cities.tsv",
-        "country, region, city, latitude, longitude, people, IATA code, other codes, other names; "
+        "country, region, city, latitude, longitude, people, main airport, codes of its own, other names; "
         f"by country, largest first. {geonames}.",
         [
             f"{c.country}\t{c.region}\t{c.name}\t{c.lat:.3f}\t{c.lon:.3f}\t{c.people}\t{c.code}\t"
-            f"{','.join(a.lower() for a in c.codes if a.lower() != c.code)}\t{'|'.join(c.names)}"
+            f"{','.join(a.lower() for a in c.codes)}\t{'|'.join(c.names)}"
             for c in sorted(cities, key=lambda c: (c.country, -c.people))
         ],
     )
