@@ -31,6 +31,7 @@ from ridgeline.agent.config import (
     site_prefixes,
 )
 from ridgeline.agent.core import Policy
+from ridgeline.agent.health import Part, Rule
 from ridgeline.agent.router import RouterKind, RouterSettings
 from ridgeline.errors import InputError
 from ridgeline.render.identity import HEALTH_PATH
@@ -113,7 +114,7 @@ def parse_config(
     reader = _Reader(Report(file, root), spec, site, prefixes, zones)
     config = reader.read()
     if reader.report.problems:
-        raise InputError(reader.report.problems)
+        raise InputError(set(reader.report.problems))
     return config
 
 
@@ -147,12 +148,14 @@ class _Reader:
             shut_sessions=self._value(("drain", "shut_sessions"), parse_flag, default=False),
         )
         self._keys(("drain",), ("hold", "prepend", "shut_sessions"))
+        rules = prefix_rules(self._prefixes, plans, self._least())
+        self._check_reachable(rules)
         return AgentConfig(
             site=self._site,
             network=self._spec.network,
             prefixes=self._prefixes,
             checks=tuple(check for plan in plans for check in plan.checks),
-            rules=prefix_rules(self._prefixes, plans, self._least()),
+            rules=rules,
             policy=policy,
             router=self._router(),
             state=self._value(("state",), parse_path, STATE),
@@ -243,6 +246,16 @@ class _Reader:
             self._keys(where, ("require",))
             least[prefix] = self._value((*where, "require"), _parse_least, common)
         return least
+
+    def _check_reachable(self, rules: Mapping[Prefix, Part]) -> None:
+        for prefix, rule in rules.items():
+            if isinstance(rule, Rule) and rule.least > len(rule.parts):
+                own = ("prefixes", str(prefix), "require")
+                where = own if find(self.report.root, own).node is not None else ("require",)
+                message = (
+                    f"{rule.least} services are required in {prefix}, which has {len(rule.parts)}"
+                )
+                self.report.problem(where, message)
 
     def _service(self, service: Service) -> ServicePlan:
         where: Location = ("services", service.name)

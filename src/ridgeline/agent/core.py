@@ -237,6 +237,8 @@ class PrefixState:
     announce_after: float = 0.0
     """Damping: not announced again before this time."""
     strikes: int = 0
+    worse_at: float | None = None
+    """When the last failure drained or withdrew it."""
     slot: Literal["none", "asked", "granted", "refused"] = "none"
     slot_at: float = 0.0
     """When the slot was asked for, or refused."""
@@ -564,8 +566,8 @@ class Core:
         level: Level = "info" if decision.stance is Stance.ANNOUNCED else "warning"
         commands.append(Say(level, event, decision.reason, p.prefix, facts))
         if p.drain is None and self._stopping is None and _is_worse(decision, before):
-            calm = now - p.since > 10 * self.policy.damping
-            p.strikes = 0 if calm or p.updates == 0 else p.strikes + 1
+            calm = p.worse_at is None or now - p.since > 10 * self.policy.damping
+            p.strikes, p.worse_at = (0 if calm else p.strikes + 1), now
             wait = min(self.policy.damping * 2 ** min(p.strikes, 8), self.policy.damping_most)
             p.announce_after = now + max(wait, self.policy.damping)
         p.target, p.since, p.updates = decision, now, p.updates + 1

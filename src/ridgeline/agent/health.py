@@ -120,7 +120,7 @@ def judge(part: Part, states: dict[str, CheckState]) -> Condition:
         return states[part].condition
     if not part.parts or part.least <= 0:
         return Condition.UP
-    if len(part.parts) == 1:
+    if len(part.parts) == 1 == part.least:
         return judge(part.parts[0], states)
     found = sorted((judge(inner, states) for inner in part.parts), reverse=True)
     return found[part.least - 1] if part.least <= len(found) else Condition.DOWN
