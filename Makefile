@@ -25,10 +25,10 @@ packages:
 demo: packages $(READY)
 	$(BIN)/ridgeline demo examples/demo/ridgeline.yaml --output out
 
-# The lab tests share two cores with real routers: they run one after another, the rest side by side.
+# Lab tests mostly wait for real routers: two files of them run side by side.
 test: packages $(READY)
 	$(BIN)/python -m pytest -q -m "not lab" -n 2
-	$(BIN)/python -m pytest -q -m lab -p no:randomly
+	$(BIN)/python -m pytest -q -m lab -p no:randomly -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
