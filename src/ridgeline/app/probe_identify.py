@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ridgeline.app.probe_lab import LabPoints
-from ridgeline.app.probe_places import guess_place
-from ridgeline.app.probe_trace import answer_document, place_document
+from ridgeline.app.probe_places import find_here, guess_place, place_fields, seen_from
+from ridgeline.app.probe_trace import answer_document
 from ridgeline.errors import InputError
-from ridgeline.net.airports import find_place
 from ridgeline.net.place import Place
 from ridgeline.probe.identifysockets import Asking, identify
 from ridgeline.probe.identity import Answer, agree
-from ridgeline.probe.paths import why_impossible
 from ridgeline.probe.sockets import MakeSocket, open_socket
 from ridgeline.probe.tracer import resolve
 
@@ -41,9 +39,7 @@ def identify_target(
     MachineError
         The lab is not up.
     """
-    place = find_place(here) if here else None
-    if here and place is None:
-        raise InputError(f"--here {here}: no airport has that IATA code")
+    place = find_here(here)
     if vantage and not lab:
         raise InputError("--from names clients of a lab; say which lab with --lab")
     points = LabPoints(lab) if lab else None
@@ -98,20 +94,12 @@ def _document(
     answers: Sequence[Answer],
     here: Place | None,
 ) -> dict[str, Any]:
-    places = {a.value: guess_place(a.value) for a in answers if a.tells_site and a.value}
     # Of several round trips the shortest binds: the server is no further than that.
-    times = [a.rtt_ms for a in answers if a.rtt_ms is not None]
-    known = [(here, 0.0)] if here is not None else []
-    rejected = {
-        value: why
-        for value, place in places.items()
-        if place is not None and times and (why := why_impossible(place, min(times), known))
-    }
-    codes = {
-        value: place.code
-        for value, place in places.items()
-        if place is not None and value not in rejected
-    }
+    fastest = min((a.rtt_ms for a in answers if a.rtt_ms is not None), default=None)
+    sightings = seen_from(here, fastest, origin)
+    told = {a.value for a in answers if a.tells_site and a.value}
+    places = {value: guess_place(value, sightings)[0] for value in told}
+    codes = {value: place.code for value, place in places.items() if place is not None}
     agreement = agree(answers, codes)
     return {
         "from": origin,
@@ -123,19 +111,8 @@ def _document(
         "answers": [
             {
                 **answer_document(answer),
-                **_place_fields(answer.value, places, rejected),
+                **(place_fields(answer.value, sightings) if answer.value in told else {}),
             }
             for answer in answers
         ],
     }
-
-
-def _place_fields(
-    value: str | None, places: dict[str, Place | None], rejected: dict[str, str]
-) -> dict[str, Any]:
-    place = places.get(value) if value else None
-    if value is None or place is None:
-        return {}
-    if value in rejected:
-        return {"place_rejected": rejected[value]}
-    return {"place": place_document(place)}

@@ -48,7 +48,7 @@ class LabPoints:
 
     def __init__(self, name: str) -> None:
         self._client = LabClient(name)
-        self.status: Mapping[str, Any] = self._client.ask("status", None)
+        self.status: Mapping[str, Any] = self._client.ask("status", None, quick=True)
         self._namespaces: dict[str, int] = {}
 
     def ask(self, verb: str, **arguments: object) -> Any:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ridgeline.app.probe_lab import RESOLVER, LabPoints
-from ridgeline.app.probe_places import guess_place
+from ridgeline.app.probe_places import find_here, guess_place, place_fields, seen_from
 from ridgeline.errors import InputError, MachineError
-from ridgeline.net.airports import find_place
 from ridgeline.net.place import Place
 from ridgeline.probe.astable import AsTable, read_as_table
 from ridgeline.probe.identity import Answer, agree
 from ridgeline.probe.names import HostNames
-from ridgeline.probe.paths import meets_at, parts_at, why_impossible
+from ridgeline.probe.paths import meets_at, parts_at
 from ridgeline.probe.sockets import MakeSocket, open_socket
 from ridgeline.probe.tracecore import Hop, TracePolicy
 from ridgeline.probe.tracer import Method, TraceRequest, TraceRun, new_run, resolve, run_traces
@@ -119,7 +118,9 @@ class Tracing:
         }
 
     def _hops(self, path: Sequence[Hop], origin: _From) -> list[dict[str, Any]]:
-        known = [] if origin.place is None else [(origin.place, 0.0)]
+        known: list[tuple[str, Place, float]] = []
+        if origin.place is not None:
+            known.append((origin.name, origin.place, 0.0))
         made = []
         for hop in path:
             address = hop.address
@@ -128,10 +129,14 @@ class Tracing:
                 name = origin.names.find(address)
             network = self._table.find(address) if self._table and address else None
             rtt_ms = None if hop.rtt is None else round(hop.rtt * 1000, 3)
-            guess = guess_place(name) if name else None
-            rejected = why_impossible(guess, rtt_ms, known) if guess and rtt_ms is not None else ""
-            if guess and rtt_ms is not None and not rejected:
-                known.append((guess, rtt_ms))
+            sightings = [
+                sighting
+                for who, where, away_ms in known
+                for sighting in seen_from(where, rtt_ms and rtt_ms + away_ms, who)
+            ]
+            place, _ = guess_place(name, sightings) if name else (None, "")
+            if place is not None and rtt_ms is not None:
+                known.append((place.city, place, rtt_ms))
             made.append(
                 {
                     "ttl": hop.ttl,
@@ -143,9 +148,9 @@ class Tracing:
                     "sent": hop.sent,
                     "asn": network.asn if network else None,
                     "network": (network.name or f"AS{network.asn}") if network else None,
-                    "city": guess.code if guess and not rejected else None,
-                    "place": place_document(guess) if guess and not rejected else None,
-                    **({"place_rejected": rejected} if rejected else {}),
+                    "city": place.code if place else None,
+                    "place": None,
+                    **(place_fields(name, sightings) if name else {}),
                     **({"note": hop.note} if hop.note else {}),
                 }
             )
@@ -164,7 +169,7 @@ def prepare_traces(options: TraceOptions) -> Iterator[Tracing]:
         The lab is not up.
     """
     table = read_as_table(options.as_table) if options.as_table else None
-    here = _find_here(options.here)
+    here = find_here(options.here)
     lab = LabPoints(options.lab) if options.lab else None
     try:
         targets = [(t, _address(t, options.version, lab)) for t in options.targets]
@@ -216,24 +221,6 @@ def _address(target: str, version: int | None, lab: LabPoints | None) -> str:
         if lab is None:
             raise
         raise InputError(f"{target!r} is no address; in a lab, name the target so") from None
-
-
-def _find_here(code: str) -> Place | None:
-    place = find_place(code) if code else None
-    if code and place is None:
-        raise InputError(f"--here {code}: no airport has that IATA code")
-    return place
-
-
-def place_document(place: Place) -> dict[str, Any]:
-    """Describe a place for programs."""
-    return {
-        "code": place.code,
-        "city": place.city,
-        "country": place.country,
-        "lat": place.lat,
-        "lon": place.lon,
-    }
 
 
 def answer_document(answer: Answer) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_MOST_ROWS = 60
+_MOST_PROBLEMS = 10
 _PALETTE = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta")
 
 
@@ -139,3 +141,55 @@ def describe_agreement(target: Mapping[str, Any]) -> str:
         return f"{target['target']} is site {target['site']}: {n_ways} ways say so, none another"
     said = "; ".join(f"{name} ({', '.join(ways)})" for name, ways in names.items())
     return f"{target['target']} gives several names: {said}"
+
+
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """Print what a sweep from inside would send."""
+    console = make_console()
+    before = plan["n_asked_before"]
+    resumed = f"; {before} were asked before and are left alone" if before else ""
+    console.print(
+        f"would send {plan['n_to_ask']} echoes from {plan['from']} at site {plan['at']}, "
+        f"{plan['rate']:g} a second, in about {plan['seconds']:g} s{resumed}\n"
+        f"listening at {', '.join(plan['listening'])}\n"
+        f"first to {', '.join(plan['first'])}{' ...' if plan['n_to_ask'] > 5 else ''}\n"
+        "nothing was sent"
+    )
+
+
+def print_sweep(document: Mapping[str, Any]) -> None:
+    """Print who lands where, and who did not answer."""
+    console = make_console()
+    rows: Sequence[Mapping[str, Any]] = document["rows"]
+    colour = colours(document["sites"])
+    services = list(dict.fromkeys(row.get("service", "") for row in rows))
+    table = Table(title=f"who lands where ({document['source']})", title_justify="left")
+    for heading in ("vantage point", "city", *(service or "site" for service in services)):
+        table.add_column(heading)
+    by_name: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        by_name.setdefault(row["name"], {})[row.get("service", "")] = row
+    for name, seen in list(by_name.items())[:_MOST_ROWS]:
+        city = next(iter(seen.values())).get("city", "")
+        table.add_row(name, city, *(_site_cell(seen.get(s), colour) for s in services))
+    console.print(table)
+    if len(by_name) > _MOST_ROWS:
+        console.print(f"... and {len(by_name) - _MOST_ROWS} more; --output writes all")
+    n_landed = sum(document["clients_of"].values())
+    for site, count in document["clients_of"].items():
+        share = f"{100 * count / n_landed:.1f} %" if n_landed else "-"
+        console.print(Text(f"{site:<12} {count:>9}  {share:>7}", style=colour.get(site, "")))
+    if document["n_silent"]:
+        console.print(f"{document['n_silent']} of {document['n_asked']} gave no site")
+    for name, problem in list(document["problems"].items())[:_MOST_PROBLEMS]:
+        console.print(Text(f"  {name}: {problem}", style="dim"))
+
+
+def _site_cell(row: Mapping[str, Any] | None, colour: Mapping[str, str]) -> Text:
+    if row is None:
+        return Text("")
+    site = row.get("site")
+    if not site:
+        return Text("none", style="bold red")
+    time = f" {milliseconds(row['rtt_ms']):>9}" if row.get("rtt_ms") is not None else ""
+    return Text(f"{site:<5}{time}", style=colour.get(site, ""))

@@ -1,9 +1,7 @@
-"""Paths side by side: where they part, where they meet, and whether light could go so fast."""
+"""Paths side by side: where they part, and where they meet."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
-
-from ridgeline.net.place import FIBRE_KM_PER_MS, Place, great_circle_km
 
 Steps: TypeAlias = Sequence[str | None]
 """Addresses of the hops; None where a hop is silent."""
@@ -49,30 +47,3 @@ def _shared(a: Steps, b: Steps) -> int:
             break
         shared = n
     return shared
-
-
-def furthest_km(rtt_ms: float) -> float:
-    """Return how far light in fibre gets and back in so much time."""
-    return rtt_ms / 2 * FIBRE_KM_PER_MS
-
-
-def why_impossible(guess: Place, rtt_ms: float, known: Sequence[tuple[Place, float]]) -> str:
-    """Say why a hop cannot be at a place, or nothing.
-
-    Parameters
-    ----------
-    rtt_ms
-        Round trip to the hop.
-    known
-        Places with the round trip to each: our own with 0, other hops that are sure.
-    """
-    for place, other_ms in known:
-        km = great_circle_km(guess.lat, guess.lon, place.lat, place.lon)
-        reach = furthest_km(rtt_ms + other_ms)
-        if km > reach + 1.0:
-            where = "here" if other_ms == 0 else place.city or place.code
-            return (
-                f"{guess.city or guess.code} is {km:,.0f} km from {where}, and light gets "
-                f"{reach:,.0f} km in {rtt_ms + other_ms:.1f} ms"
-            )
-    return ""
