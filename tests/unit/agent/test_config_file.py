@@ -136,14 +136,14 @@ services:
         ),
         "agent.yaml:4:10: require: 9 services are required in 192.0.2.0/24, which has 3",
         "agent.yaml:4:10: require: 9 services are required in 2001:db8:53::/48, which has 3",
-        "agent.yaml:6:3: services.dsn: 'dsn' is no service of the spec; did you mean dns?",
+        "agent.yaml:6:3: services.dsn: 'dsn' is no service of the spec; there are dns, resolver and web",
         (
             "agent.yaml:9:9: services.web.checks[0]: htpp is not one: one check has one name of dns, "
             "http, tcp, icmp, address, exec, process or unit; did you mean http?"
         ),
         "agent.yaml:10:9: services.web.checks[1].tcp.port: is missing: `port` is needed here",
         "agent.yaml:10:15: services.web.checks[1].tcp.prt: is not known here; did you mean `port`?",
-        "agent.yaml:11:9: services.web.checks[2].dns: the timeout (2s) is longer than the interval (1s)",
+        "agent.yaml:11:14: services.web.checks[2].dns: the timeout (2s) is longer than the interval (1s)",
         "agent.yaml:11:21: services.web.checks[2].dns.name: 'a..b' is not a domain name",
         (
             "agent.yaml:11:36: services.web.checks[2].dns.address: 192.0.2.99 is no address of service "
