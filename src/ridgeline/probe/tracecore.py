@@ -82,7 +82,7 @@ class TracePolicy:
     """Probes for each hop."""
     timeout: float = 1.0
     """Seconds after which a probe counts as lost."""
-    window: int = 8
+    window: int = 16
     """Probes under way at once."""
     spacing: float = 0.005
     """Seconds between two probes."""
