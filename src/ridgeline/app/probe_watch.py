@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from ridgeline.app.probe_sweep import Swept
 from ridgeline.catchment.model import CatchmentMap
+from ridgeline.probe.changes import ALIKE, Step, find_changes
 
-SCHEMA = "ridgeline.change/1"
+SCHEMA: Final = "ridgeline.change/1"
+_MOST_MODES: Final = 20
 
 
 def watch(
@@ -24,39 +26,63 @@ def watch(
     followed by the next at once, and none is made up for.
     """
     before: CatchmentMap | None = None
+    modes = _Modes()
     done = 0
     while count is None or done < count:
         began = clock()
         swept = sweep()
+        after = swept.catchment
         if before is None:
-            yield _event(swept.catchment, "began", clients_of=swept.clients_of())
+            yield _event(after, "began", clients_of=swept.clients_of())
+            modes.take(after)
         else:
-            yield from find_changes(before, swept.catchment)
-        before = swept.catchment
+            changes = find_changes((before, after), labels=(before.when, after.when))
+            yield from _step_events(after, changes.steps[0])
+            yield from modes.take(after)
+        before = after
         done += 1
         if count is None or done < count:
             sleep(max(0.0, began + every - clock()))
 
 
-def find_changes(before: CatchmentMap, after: CatchmentMap) -> Iterator[dict[str, Any]]:
-    """Find who moved from where to where, and which sites lost or got their first clients."""
-    then = {(row.name, row.service): row.site for row in before.rows()}
-    for row in after.rows():
-        key = (row.name, row.service)
-        if key in then and then[key] != row.site:
-            yield _event(
-                after,
-                "moved",
-                name=row.name,
-                service=row.service,
-                weight=row.weight,
-                before=then[key],
-                after=row.site,
-            )
-    had, has = ({site for site in m.site if site is not None} for m in (before, after))
-    for site in sorted(had - has):
+class _Modes:
+    """The ways of routing seen so far, each by its first sweep."""
+
+    def __init__(self) -> None:
+        self._first: list[CatchmentMap] = []
+        self._now = 0
+
+    def take(self, sweep: CatchmentMap) -> list[dict[str, Any]]:
+        """Find the mode of a sweep; an event if it is another one than before."""
+        likeness = [
+            find_changes((first, sweep), labels=("first", "now")).alike[0][1]
+            for first in self._first
+        ]
+        best = max(range(len(likeness)), key=lambda mode: (likeness[mode], -mode), default=None)
+        is_new = best is None or likeness[best] < ALIKE
+        if is_new and len(self._first) < _MOST_MODES:
+            self._first.append(sweep)
+            best = len(self._first) - 1
+        if best is None or best == self._now:
+            return []
+        self._now = best
+        return [_event(sweep, "mode", mode=best, is_recurring=not is_new)]
+
+
+def _step_events(after: CatchmentMap, step: Step) -> Iterator[dict[str, Any]]:
+    for flow in step.flows:
+        yield _event(
+            after,
+            "moved",
+            before=flow.before,
+            after=flow.after,
+            n=flow.n,
+            weight=flow.weight,
+            names=list(flow.names),
+        )
+    for site in step.vanished:
         yield _event(after, "site vanished", site=site)
-    for site in sorted(has - had):
+    for site in step.appeared:
         yield _event(after, "site appeared", site=site)
 
 

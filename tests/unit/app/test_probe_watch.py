@@ -45,11 +45,19 @@ def test_it_begins_by_saying_what_there_is() -> None:
 
 def test_who_moved_is_told_with_the_sites_that_lost_or_won_all() -> None:
     events = Clock().run(swept("t0", a="nrt", b="nrt"), swept("t1", a="nrt", b="lhr"))[1:]
-    assert [e["event"] for e in events] == ["moved", "site appeared"]
-    assert (events[0]["name"], events[0]["before"], events[0]["after"]) == ("b", "nrt", "lhr")
+    assert [e["event"] for e in events] == ["moved", "site appeared", "mode"]
+    assert events[0] | {"names": ["b"], "before": "nrt", "after": "lhr", "n": 1} == events[0]
+    assert events[1]["site"] == "lhr"
     events = Clock().run(swept("t0", a="nrt"), swept("t1", a=None))[1:]
-    assert [e["event"] for e in events] == ["moved", "site vanished"]
+    assert [e["event"] for e in events] == ["moved", "site vanished", "mode"]
     assert events[0]["after"] is None
+
+
+def test_a_way_of_routing_that_comes_back_is_known_again() -> None:
+    one, other = {"a": "nrt", "b": "nrt"}, {"a": "lhr", "b": "lhr"}
+    events = Clock().run(*(swept(f"t{n}", **sites) for n, sites in enumerate((one, other, one))))
+    modes = [(e["at"], e["mode"], e["is_recurring"]) for e in events if e["event"] == "mode"]
+    assert modes == [("t1", 1, False), ("t2", 0, True)]
 
 
 def test_nothing_is_said_where_nothing_changed() -> None:
