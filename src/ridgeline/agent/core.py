@@ -22,6 +22,7 @@ Three rules stand above all others:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, Literal, TypeAlias
 
 from ridgeline.agent.health import CheckState, Condition, Part, Round, culprit, judge
@@ -106,6 +107,8 @@ class DrainAsked:
     """Empty: all of the site."""
     for_s: float | None = None
     """Resume by itself after this long."""
+    hold: float | None = None
+    """Seconds until it is withdrawn, infinity for never; None: as the policy says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,7 @@ class Drain:
     reason: str
     since: float
     until: float | None = None
+    hold: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -334,7 +338,7 @@ class Core:
     def _times(self, p: PrefixState) -> Iterable[float]:
         if p.drain is not None and p.drain.until is not None:
             yield p.drain.until
-        if p.withdraw_at is not None:
+        if p.withdraw_at is not None and p.withdraw_at < inf:
             yield p.withdraw_at
         if p.due is not None:
             yield p.due
@@ -487,7 +491,7 @@ class Core:
     def _drain(self, event: DrainAsked, now: float, commands: list[Command]) -> None:
         until = None if event.for_s is None else now + event.for_s
         for p in self._named(event.prefixes):
-            p.drain = Drain(event.reason, now, until)
+            p.drain = Drain(event.reason, now, until, event.hold)
             p.withdraw_at = None
             self._dirty[p.prefix] = None
         commands.append(SaveState())
@@ -597,7 +601,8 @@ class Core:
     ) -> Wanted:
         """First drained, and after the hold withdrawn."""
         if p.withdraw_at is None and target.stance is not Stance.WITHDRAWN:
-            p.withdraw_at = now + self.policy.drain_hold
+            own = None if p.drain is None else p.drain.hold
+            p.withdraw_at = now + (self.policy.drain_hold if own is None else own)
         if p.condition is not Condition.DOWN and p.withdraw_at and now < p.withdraw_at:
             return self._drained(reason)
         return self._withdrawn(p, target, reason, now, commands)

@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from ipaddress import ip_network
+from math import inf
 from typing import Any, Final, Protocol
 
 from ridgeline.agent.checks.engine import Engine
@@ -141,7 +142,8 @@ class Agent:
         try:
             saved = self._state.read(wall=time.time())
             if self.config.spec_drained:
-                self._post(DrainAsked("the spec says `state: drained`"))
+                # As a last resort it stays announced, and takes who has nowhere else to go.
+                self._post(DrainAsked("the spec says `state: drained`", hold=inf))
             for drain in saved.drains:
                 self._post(drain)
             await self._servers.control(self.config.control, self._answer)
@@ -260,7 +262,9 @@ class Agent:
     def _save(self) -> None:
         now = asyncio.get_running_loop().time()
         states = self.core.prefixes.values()
-        drains = [(p.prefix, p.drain) for p in states if p.drain is not None]
+        drains = [
+            (p.prefix, p.drain) for p in states if p.drain is not None and p.drain.hold != inf
+        ]
         complaint = self._state.write(drains, now=now, wall=time.time())
         if complaint:
             self._log(Say("error", "state_not_saved", complaint))
@@ -356,7 +360,8 @@ class Agent:
             case "drain":
                 until = request.get("for_s")
                 prefixes = self._prefixes(request.get("prefixes", []))
-                self._post(DrainAsked(str(request.get("reason") or "maintenance"), prefixes, until))
+                reason = str(request.get("reason") or "maintenance")
+                self._post(DrainAsked(reason, prefixes, until, request.get("hold")))
             case "resume":
                 self._post(ResumeAsked(self._prefixes(request.get("prefixes", []))))
             case other:

@@ -20,6 +20,7 @@ def bring_up(
     name: str = DEFAULT_NAME,
     max_clients: int = MAX_CLIENTS,
     shuffle: int | None = None,
+    agents: bool = False,
     progress: Callable[[str], None],
 ) -> Any:
     """Start a lab and return its summary once its routing is quiet.
@@ -28,6 +29,8 @@ def bring_up(
     ----------
     shuffle
         Seed of another start order of the routers; their choice must not depend on it.
+    agents
+        Run the agent at every site: services that fail are withdrawn.
 
     Raises
     ------
@@ -41,4 +44,4 @@ def bring_up(
     plan = plan_lab(spec, load_internet(internet), max_clients=max_clients)
     check_programs(spec)
     add_system_paths()
-    return launch(name, supervise(plan, shuffle=shuffle), progress)
+    return launch(name, supervise(plan, shuffle=shuffle, agents=agents), progress)

@@ -87,12 +87,14 @@ def status(control: str | None, *, as_json: bool) -> int:
 @click.argument("prefixes", nargs=-1, metavar="[PREFIX]...")
 @click.option("--reason", default="maintenance", help="Why; goes to the log and the neighbours.")
 @click.option("--for", "duration", help="Resume by itself after this long, such as 30m or 2h.")
+@click.option("--hold", help="How long it stays announced, drained; by default as agent.yaml says.")
 @_socket
 @_json
 def drain(
     prefixes: tuple[str, ...],
     reason: str,
     duration: str | None,
+    hold: str | None,
     control: str | None,
     *,
     as_json: bool,
@@ -105,7 +107,8 @@ def drain(
         "verb": "drain",
         "prefixes": list(prefixes),
         "reason": reason,
-        "for_s": None if duration is None else _seconds(duration),
+        "for_s": None if duration is None else _seconds("--for", duration),
+        "hold": None if hold is None else 0.0 if hold in {"0", "0s"} else _seconds("--hold", hold),
     }
     _ask(request, control, as_json=as_json)
     return 0
@@ -121,7 +124,7 @@ def resume(prefixes: tuple[str, ...], control: str | None, *, as_json: bool) -> 
     return 0
 
 
-def _seconds(text: str) -> float:
+def _seconds(option: str, text: str) -> float:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     unit = units.get(text[-1:], 0)
     try:
@@ -129,7 +132,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0
     if not 0 < seconds < 366 * 86400:
-        raise click.UsageError(f"--for {text}: not a duration such as 90s, 30m, 2h or 1d")
+        raise click.UsageError(f"{option} {text}: not a duration such as 90s, 30m, 2h or 1d")
     return seconds
 
 

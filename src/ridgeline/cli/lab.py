@@ -47,14 +47,17 @@ def _cities(text: str) -> list[str]:
 @click.argument("spec", type=click.Path())
 @click.option("--internet", default="builtin:demo", show_default=True, help="See `internet show`.")
 @click.option("--clients", default=40, show_default=True, help="At most so many client cities.")
+@click.option("--agents", is_flag=True, help="Run the agent at every site, which heals by itself.")
 @name_option
 @json_option
-def up(spec: str, *, internet: str, clients: int, name: str, as_json: bool) -> None:
+def up(spec: str, *, internet: str, clients: int, agents: bool, name: str, as_json: bool) -> None:
     """Build the network of SPEC and return once its routing is quiet."""
     from ridgeline.app.lab import bring_up
 
     with progress("lab up") as tell:
-        summary = bring_up(spec, internet=internet, name=name, max_clients=clients, progress=tell)
+        summary = bring_up(
+            spec, internet=internet, name=name, max_clients=clients, agents=agents, progress=tell
+        )
     if as_json:
         show_json({"schema": "ridgeline.lab/1", "name": name, "ready": True, **summary})
         return

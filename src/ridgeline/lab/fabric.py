@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from ridgeline.errors import MachineError
+from ridgeline.lab.agents import NAME, AgentOrigin, include_pattern, prepare_agent
 from ridgeline.lab.birdctl import BirdControl
 from ridgeline.lab.delay import LinkPlan, LinkShape, Wires, open_wires
 from ridgeline.lab.namespaces import MS_BIND, NetworkNamespace, entered, mount
@@ -65,8 +67,13 @@ _HOST_SYSCTLS: Final[dict[str, object]] = {
 class Fabric:
     """Namespaces, links and daemons of one lab."""
 
-    def __init__(self, plan: LabPlan, files: Path, *, shuffle: int | None = None) -> None:
+    def __init__(
+        self, plan: LabPlan, files: Path, *, shuffle: int | None = None, agents: bool = False
+    ) -> None:
         self.plan = plan
+        self._agents: dict[str, AgentOrigin] = {}
+        self.has_agents = agents
+        """Whether the agent runs at every site."""
         self._files = files
         self._shuffle = shuffle
         self._namespaces: dict[str, NetworkNamespace] = {}
@@ -119,6 +126,23 @@ class Fabric:
                 self._start(node.name, files.name, files.argv, files.configuration)
             await asyncio.sleep(0)
         await self._services_answer()
+        if self.has_agents:
+            await self._start_agents(tell)
+
+    async def _start_agents(self, tell: Callable[[str], None]) -> None:
+        sites = [node.site for node in self.plan.of_kind(NodeKind.EDGE)]
+        tell(f"agents: starting {len(sites)}")
+        for site in sites:
+            node = self.plan.origin_node(site)
+            folder = self._files / node / NAME
+            names = ("to_edge",) if node.startswith("server.") else ()
+            bird = self._files / "bird" / f"{node}.ctl"
+            files = prepare_agent(self.plan.spec, site, folder=folder, bird=bird, neighbours=names)
+            self._start(node, files.name, files.argv, files.configuration)
+            self._agents[site] = AgentOrigin(folder)
+        tell("agents: waiting until they announce")
+        waiting = asyncio.gather(*(agent.until_announced() for agent in self._agents.values()))
+        await self._unless_start_fails(waiting)
 
     def _make_namespaces(self) -> None:
         for node in self.plan.nodes:
@@ -193,9 +217,10 @@ class Fabric:
         folder.mkdir(exist_ok=True)
         configuration = folder / f"{node}.conf"
         log = folder / f"{node}.log"
-        configuration.write_text(
-            render_bird(router_config(self.plan, self.plan.node(node), log=str(log)))
-        )
+        router = router_config(self.plan, self.plan.node(node), log=str(log))
+        if self.has_agents and router.originates:
+            router = replace(router, include=include_pattern(self._files, node))
+        configuration.write_text(render_bird(router))
         socket = folder / f"{node}.ctl"
         self._start(
             node, "bird", ("bird", "-f", "-c", str(configuration), "-s", str(socket)), configuration
@@ -207,7 +232,7 @@ class Fabric:
             self._namespaces[node],
             node=node,
             name=name,
-            program=self._program(argv[0]),
+            program=Path(argv[0]) if name == NAME else self._program(argv[0]),
             argv=argv,
             configuration=configuration,
             output=configuration.with_suffix(".out"),
@@ -373,6 +398,10 @@ class Fabric:
         """Return the control connection of a node's BIRD."""
         return self._controls[node]
 
+    def origin(self, site: str) -> "BirdControl | AgentOrigin":
+        """Return what announces and withdraws a site's prefixes."""
+        return self._agents.get(site) or self._controls[self.plan.origin_node(site)]
+
     def bird(self, node: str) -> Daemon:
         """Return the BIRD of a node."""
         return self._daemons[node, "bird"]
@@ -382,7 +411,7 @@ class Fabric:
         return [
             daemon
             for (node, name), daemon in self._daemons.items()
-            if node == f"server.{site}" and name != "bird"
+            if node == f"server.{site}" and name not in {"bird", NAME}
         ]
 
     def scratch(self, name: str) -> Path:

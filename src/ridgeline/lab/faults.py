@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final
 
 from ridgeline.errors import InputError
+from ridgeline.lab.agents import AgentOrigin
 from ridgeline.lab.birdctl import BirdControl
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.plan import Link, LinkKind
@@ -108,7 +109,9 @@ class SiteFaults:
                 f"No BFD towards {', '.join(slow)}: there only the hold timer notices, after up to "
                 f"{HOLD_TIME_S} s here; BIRD's default is 240 s. Set `bfd: true` on the upstream."
             )
-        if how is How.HANG:
+        if how is How.HANG and self._fabric.has_agents:
+            yield "The agent at the site found its services silent and withdrew the routes."
+        elif how is How.HANG:
             yield (
                 "The route stays, because nothing at the site checks its services: its clients are "
                 "lost until it is healed."
@@ -119,8 +122,8 @@ class SiteFaults:
                 "(MRAI, RFC 4271 section 9.2.1.1) make withdrawals slower."
             )
 
-    def _origin(self, site: str) -> BirdControl:
-        return self._fabric.control(self._plan.origin_node(site))
+    def _origin(self, site: str) -> BirdControl | AgentOrigin:
+        return self._fabric.origin(site)
 
     async def _withdraw(self, site: str) -> None:
         await self._origin(site).toggle({"anycast*": False, "drain*": False})

@@ -33,10 +33,12 @@ READY_WITHIN_S: Final = 60.0
 class Supervisor:
     """One running lab."""
 
-    def __init__(self, directory: Path, plan: LabPlan, *, shuffle: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, plan: LabPlan, *, shuffle: int | None = None, agents: bool = False
+    ) -> None:
         self._directory = directory
         self._plan = plan
-        self._fabric = Fabric(plan, directory / "files", shuffle=shuffle)
+        self._fabric = Fabric(plan, directory / "files", shuffle=shuffle, agents=agents)
         self._faults = SiteFaults(self._fabric)
         self._lookup = Lookup(plan)
         self._turn = asyncio.Lock()
@@ -333,11 +335,13 @@ class Supervisor:
         return {"from": node.name.removeprefix("client."), **result}
 
 
-def supervise(plan: LabPlan, *, shuffle: int | None = None) -> Callable[[Path, Reporter], None]:
+def supervise(
+    plan: LabPlan, *, shuffle: int | None = None, agents: bool = False
+) -> Callable[[Path, Reporter], None]:
     """Make the function that a lab's process runs."""
 
     def run(directory: Path, reporter: Reporter) -> None:
-        supervisor = Supervisor(directory, plan, shuffle=shuffle)
+        supervisor = Supervisor(directory, plan, shuffle=shuffle, agents=agents)
         asyncio.run(supervisor.run(reporter))
 
     return run

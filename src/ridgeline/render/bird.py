@@ -121,6 +121,8 @@ class BirdRouter:
     """The anycast prefixes start here (protocols `anycast*` and, for draining, `drain*`)."""
     drained: bool = False
     """Whether they are announced with GRACEFUL_SHUTDOWN from the start."""
+    include: str | None = None
+    """A file, or a pattern, in which an agent keeps the anycast prefixes instead of us."""
     ebgp: tuple[EbgpSession, ...] = ()
     ibgp: tuple[IbgpSession, ...] = ()
     interior: tuple[Interior, ...] = ()
@@ -206,7 +208,9 @@ def _lines(router: BirdRouter) -> Iterator[str]:
     # Marked as a customer's, so that the other routers of our network export it as our own.
     own = "import filter { bgp_large_community.add((MYAS,100,1)); accept; };"
     yield from _statics("own", router.networks, own)
-    if router.originates:
+    if router.originates and router.include is not None:
+        yield f'include "{router.include}";'
+    elif router.originates:
         yield from _origin(router)
     yield from _interior(router)
     if router.ibgp:
