@@ -104,7 +104,12 @@ def _inside(target: str, options: dict[str, Any]) -> int:
 
                 print_plan(plan)
             return 0
-        return _sweep(sweep.run, options)
+        try:
+            return _sweep(sweep.run, options)
+        except KeyboardInterrupt:
+            if options["journal"]:
+                click.echo("broken off; the same command goes on where it stopped", err=True)
+            raise
 
 
 def _vantage(target: str, options: dict[str, Any]) -> int:
