@@ -6,7 +6,8 @@ in the time measured is rejected, whatever the name says.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -106,10 +107,12 @@ def decode(
     readings = [_weigh(reading, identifier) for reading in _read(identifier, known)]
     accepted: list[_Reading] = []
     rejected: dict[tuple[float, float], Rejected] = {}
+    lost: dict[tuple[str, str], float] = defaultdict(float)
     for reading in readings:
         kept, reason = _hold_against_light(reading, sightings)
         if reason:
             place = kept.guess.place
+            lost[kept.guess.token, kept.guess.rule] += kept.guess.confidence
             key = (round(place.lat, 1), round(place.lon, 1))
             if key not in rejected or kept.guess.confidence > rejected[key].guess.confidence:
                 rejected[key] = Rejected(guess=kept.guess, reason=reason)
@@ -117,7 +120,7 @@ def decode(
             accepted.append(kept)
     return Decoded(
         name=name,
-        guesses=tuple(_combine(accepted)[:limit]),
+        guesses=tuple(_combine(_inherit(accepted, lost))[:limit]),
         rejected=tuple(
             sorted(rejected.values(), key=lambda r: (-r.guess.confidence, r.guess.place.city))
         )[:limit],
@@ -311,6 +314,20 @@ def _hold_against_light(reading: _Reading, sightings: Sequence[Sighting]) -> tup
         f"faster than light: {limit + excess:.0f} km from {seen_from}, "
         f"where {worst.rtt_ms:g} ms allow {limit:.0f} km"
     )
+
+
+def _inherit(readings: list[_Reading], lost: Mapping[tuple[str, str], float]) -> list[_Reading]:
+    """Give what a rule read into a word for forbidden places to its other places."""
+    left: dict[tuple[str, str], float] = defaultdict(float)
+    for reading in readings:
+        left[reading.guess.token, reading.guess.rule] += reading.guess.confidence
+    inherited = []
+    for reading in readings:
+        key = (reading.guess.token, reading.guess.rule)
+        factor = 1 + lost.get(key, 0.0) / left[key] if left[key] else 1.0
+        confidence = min(_SUREST, reading.guess.confidence * factor)
+        inherited.append(replace(reading, guess=replace(reading.guess, confidence=confidence)))
+    return inherited
 
 
 def _combine(readings: list[_Reading]) -> list[Guess]:
