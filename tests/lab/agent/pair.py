@@ -58,7 +58,7 @@ sites:
 """
 ONE_SERVICE = "  dns: {kind: custom, addresses: [192.0.2.53]}"
 AGENT = """\
-router: {{kind: bird, socket: {here}/site.ctl, include: {here}/agent.d/ridgeline.conf}}
+router: {{kind: bird, socket: {here}/site.ctl, include: {here}/agent.d/ridgeline.conf{router}}}
 state: {here}/state
 control: {here}/agent.sock
 damping: 2s
@@ -163,12 +163,13 @@ class Pair:
         *,
         checks: str = POLLED,
         more: str = "",
+        router: str = "",
         services: str = ONE_SERVICE,
         prefixes: str = PREFIX,
         agent: str = AGENT,
     ) -> subprocess.Popen[str]:
         (self.here / "ridgeline.yaml").write_text(SPEC.format(services=services, prefixes=prefixes))
-        text = agent.format(here=self.here, checks=checks, more=more)
+        text = agent.format(here=self.here, checks=checks, more=more, router=router)
         (self.here / "agent.yaml").write_text(text)
         return self.run_agent()
 

@@ -192,3 +192,59 @@ def test_sigterm_with_drain_leaves_nothing_behind(pair: Pair) -> None:
     assert agent.wait(5) == 0
     assert not pair.has()
     assert PREFIX not in pair.ask_bird("site", "show route exported upstream")
+
+
+BFD = """\
+protocol bfd {
+  interface "ridgeline0" { min rx interval 40 ms; min tx interval 40 ms; multiplier 3; };
+}
+"""
+BY_BFD = "dead_man: {kind: bfd, interface: ridgeline0, addresses: ['10.255.53.2,10.255.53.1']}"
+BY_LEASE = "dead_man: {kind: lease, lease: 3s, interface: LINK, addresses: [198.18.255.1/30]}"
+
+
+def in_site(pair: Pair, *argv: str) -> bool:
+    command = ["nsenter", f"--net=/proc/{pair.bird_site.pid}/ns/net", *argv]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def test_with_bfd_a_killed_agent_loses_its_route_and_a_restarted_one_does_not(pair: Pair) -> None:
+    if not in_site(pair, "ip", "tuntap", "add", "dev", "ridgeline0", "mode", "tun"):
+        pytest.skip("this kernel makes no TUN device here")
+    assert in_site(pair, "ip", "addr", "add", "10.255.53.1/30", "dev", "ridgeline0")
+    assert in_site(pair, "ip", "link", "set", "ridgeline0", "up")
+    pair.write_site(BFD)
+    pair.ask_bird("site", "configure")
+    service = pair.start_service()
+    agent = pair.start_agent(more=BY_BFD, router=", bfd: 10.255.53.2")
+    pair.wait_there()
+    wait_until("it is confirmed", lambda: confirmed(pair, "announced"))
+    before = pair.changes()
+    pair.end(agent, signal.SIGTERM)
+    agent = pair.run_agent()
+    wait_until("the new agent sees it", lambda: confirmed(pair, "announced"))
+    time.sleep(1)
+    assert pair.has()
+    assert pair.changes() == before
+    killed = time.monotonic()
+    agent.kill()
+    service.kill()
+    pair.wait_gone(seconds=2)
+    assert time.monotonic() - killed < 0.4
+
+
+def test_with_a_lease_a_killed_agent_loses_its_route(pair: Pair) -> None:
+    assert in_site(pair, "ip", "link", "add", "lease0", "type", "veth", "peer", "name", "lease1")
+    for name in ("lease0", "lease1"):
+        assert in_site(pair, "ip", "link", "set", name, "up")
+    service = pair.start_service()
+    more = BY_LEASE.replace("LINK", "lease0")
+    agent = pair.start_agent(more=more, router=', options: {via: "198.18.255.2"}')
+    pair.wait_there()
+    time.sleep(4)
+    assert pair.has()
+    killed = time.monotonic()
+    agent.kill()
+    service.kill()
+    pair.wait_gone(seconds=5)
+    assert time.monotonic() - killed < 4.2

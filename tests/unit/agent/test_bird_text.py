@@ -42,7 +42,7 @@ def test_the_include_holds_every_stance() -> None:
 
 def test_routes_can_hang_on_the_dead_man_switch() -> None:
     text = render_include(
-        {FOUR: Stance.ANNOUNCED}, prepend=0, asn=64500, gateways={4: "198.18.255.2"}
+        {FOUR: Stance.ANNOUNCED}, prepend=0, asn=64500, gateways={4: "198.18.255.2 bfd"}
     )
     assert "route 192.0.2.0/24 via 198.18.255.2 bfd;" in text
 

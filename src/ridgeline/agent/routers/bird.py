@@ -51,7 +51,8 @@ class BirdRouter:
         self.prefixes = prefixes
         self.include = Path(settings.include or INCLUDE)
         self.socket = BirdSocket(settings.socket or SOCKET)
-        self.gateways = _gateways(settings.bfd)
+        self.gateways = _gateways(settings.options.get("via", ""), "")
+        self.gateways |= _gateways(settings.bfd, " bfd")
         self._names = {prefix: protocol_name(prefix) for prefix in prefixes}
         self._stances: dict[Prefix, Stance] = {}
         self._prepend = int(settings.options.get("prepend", "0") or 0)
@@ -288,10 +289,10 @@ def write_whole(path: Path, text: str) -> None:
         raise
 
 
-def _gateways(text: str) -> dict[int, str]:
-    """Read ``ADDRESS`` or ``ADDRESS4,ADDRESS6``."""
+def _gateways(text: str, kind: str) -> dict[int, str]:
+    """Read ``ADDRESS`` or ``ADDRESS4,ADDRESS6``, and say how the next hop is kept alive."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    return {6 if ":" in part else 4: part for part in parts}
+    return {6 if ":" in part else 4: f"{part}{kind}" for part in parts}
 
 
 def _message(reason: str) -> str:

@@ -251,14 +251,17 @@ def _dead_man(router: "BirdRouter") -> Finding:
         ends = ", ".join(router.gateways.values())
         return Finding(
             severity=Severity.OK,
-            what=f"dead-man switch: the routes live while BFD with {ends} does",
+            what=f"dead-man switch: the routes live while their next hop does: {ends}",
         )
     return Finding(
         severity=Severity.WARNING,
         what="dead-man switch: none",
         why="if the agent is killed and then the service dies, the route stays",
-        lines=("router: {bfd: ADDRESS}", "dead_man: {kind: bfd, ...}"),
-        where="agent.yaml; see docs/how-to/run-the-agent.md",
+        lines=(
+            'router: {bfd: "10.255.53.2"}',
+            'dead_man: {kind: bfd, interface: ridgeline0, addresses: ["10.255.53.2,10.255.53.1"]}',
+        ),
+        where="agent.yaml; docs/how-to/dead-man.md has the device and BIRD's part",
     )
 
 

@@ -41,7 +41,8 @@ def render_include(
     Parameters
     ----------
     gateways
-        Address family (4, 6) -> next hop that the agent's BFD keeps alive; empty: none.
+        Address family (4, 6) -> next hop that lives while the agent does, as it stands after
+        ``via``: ``10.255.53.2 bfd``; empty: no dead-man switch.
     """
     parts = [
         "# Written by ridgeline agent, which overwrites it. Include it in bird.conf:",
@@ -50,7 +51,9 @@ def render_include(
     for prefix, stance in stances.items():
         name = protocol_name(prefix)
         gateway = gateways.get(prefix.version)
-        route = f"route {prefix} " + (f"via {gateway} bfd;" if gateway else "blackhole;")
+        route = f"route {prefix} blackhole;"
+        if gateway:  # a TUN device has a carrier only while the agent holds it
+            route = f"check link no; route {prefix} via {gateway};"
         channel = f"ipv{prefix.version}"
         plain = "no" if stance is not Stance.WITHDRAWN else "yes"
         drained = "no" if stance is Stance.DRAINED else "yes"
