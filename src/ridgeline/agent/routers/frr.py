@@ -7,6 +7,7 @@ Nothing is written to FRR's files: after a restart of bgpd, or an operator's `fr
 statements are gone, `read_back` shows it, and the agent says them again.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ _ROUTE_MAP: Final = "RIDGELINE-DRAIN"
 _SAID_BY_US: Final = "ridgeline: "
 _MOST_REASON: Final = 128 - len(_SAID_BY_US)  # what FRR's command line takes (RFC 8203)
 _GRACEFUL: Final = frozenset({"gracefulShutdown", "graceful-shutdown", "65535:0"})
+_PROCESSED_WITHIN_S: Final = 0.5
 _NOT_THERE: Final = "Can't find static route"
 
 
@@ -60,7 +62,20 @@ class FrrRouter:
                 inside = (self._bgp, f"address-family {name} unicast")
                 commands = [_statement(p, here[p]) for p in order]
                 await self._vty.configure(inside, commands, tolerate=_NOT_THERE)
+                await self._wait_processed(order[-1])
         return ()
+
+    async def _wait_processed(self, prefix: Prefix) -> None:
+        """Wait until bgpd has taken a change from its queue, so that `read_back` shows no past."""
+        show = f"show bgp{self._vrf} {family(prefix)} unicast {prefix} json"
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _PROCESSED_WITHIN_S
+        while loop.time() < until:
+            (route,) = await self._vty.show_json(show)
+            paths = route.get("paths", [])
+            if not any(path.get("processScheduled") or path.get("removed") for path in paths):
+                return
+            await asyncio.sleep(0.01)
 
     async def read_back(self) -> Observation:
         neighbours = self._wanted_neighbours(await self._ask_neighbours())

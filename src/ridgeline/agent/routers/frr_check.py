@@ -303,7 +303,7 @@ def _dead_man(
             " bgp network import-check",
         ),
         where="/etc/frr/frr.conf, with the device of docs/how-to/dead-man.md; "
-        "from FRR 9 on, add `bfd` to the routes",
+        "add `bfd` to the routes if this FRR takes it",
     )
 
 
