@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ridgeline.probe.certificate import certificate_names
 from ridgeline.probe.icmp import Echo, IcmpError, Version, read_icmp, strip_ipv4
 from ridgeline.probe.identity import MAX_SHOWN, DnsQuestion, Outcome, read_http
+from ridgeline.probe.sweepsockets import read_landing, read_report
 
 QUESTION = DnsQuestion(name="id.server", is_chaos=True)
 VERSIONS: st.SearchStrategy[Version] = st.sampled_from((4, 6))
@@ -89,3 +90,22 @@ def test_any_http_answer_is_read_or_called_malformed(data: bytes) -> None:
 def test_any_certificate_is_read_or_refused(der: bytes) -> None:
     with contextlib.suppress(ValueError):
         assert all(name.isprintable() for name in certificate_names(der))
+
+
+@given(VERSIONS, st.binary(max_size=120))
+def test_any_packet_at_a_listener_is_a_landing_of_this_sweep_or_ignored(
+    version: Version, data: bytes
+) -> None:
+    token = b"12345678"
+    assert read_landing(version, data, token) is None
+    reply = bytes((129 if version == 6 else 0, 0, 0, 0)) + bytes(4)
+    payload = struct.pack("!4s8sIQ", b"RDGL", token, 7, 9) + data
+    header = b"" if version == 6 else b"\x45" + bytes(19)
+    assert read_landing(version, header + reply + payload, token) == (7, 9)
+    assert read_landing(version, header + reply + payload, b"87654321") is None
+
+
+@given(st.one_of(st.binary(max_size=100), st.from_regex(rb'\{"index": ?.{0,20}"source".{0,20}\}')))
+def test_any_line_of_a_remote_listener_is_a_landing_or_ignored(line: bytes) -> None:
+    landed = read_report(line, "nrt")
+    assert landed is None or (isinstance(landed.index, int) and landed.site == "nrt")

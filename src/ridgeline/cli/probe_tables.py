@@ -93,9 +93,11 @@ def describe_trace(trace: Mapping[str, Any]) -> str:
     if not trace["reached"]:
         return f"{origin}{what} was not reached: {trace['problem']}"
     flow = "by the flow of the trace" if trace["identity"]["same_flow"] else "beside the trace"
-    last = trace["hops"][-1] if trace["hops"] else {}
+    n_hops = len(trace["hops"])
+    last = trace["hops"][-1] if n_hops else {}
     reached = (
-        f"{origin}{what} is {len(trace['hops'])} hops and {milliseconds(last.get('rtt_ms'))} away"
+        f"{origin}{what} is {n_hops} hop{'s' * (n_hops != 1)} and "
+        f"{milliseconds(last.get('rtt_ms'))} away"
     )
     if trace["site"]:
         return f"{reached}; site {trace['site']} answers, asked {flow}"
