@@ -22,6 +22,8 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "compare": ("compare", "Compare two catchment maps: planned, rehearsed or observed."),
     "internet": ("internet", "Make, read and show Internet topologies."),
     "lab": ("lab", "Rehearse the network with real routers and servers on this machine."),
+    "probe": ("probe", "See which site answers whom, by which way, and where the sites are."),
+    "agent": ("agent", "Announce at a site while its services are healthy."),
 }
 
 
