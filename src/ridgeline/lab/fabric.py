@@ -245,6 +245,8 @@ class Fabric:
         Debian and Ubuntu confine daemons by path (AppArmor): /usr/sbin/unbound may read nothing
         outside /etc/unbound. That is right for the machine's own service and wrong for ours.
         """
+        if Path(name).is_absolute():
+            return Path(name)  # not a daemon of the system: Python, for the agent
         copy = self._files / "bin" / name
         if not copy.exists():
             found = shutil.which(name)
