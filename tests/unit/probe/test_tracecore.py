@@ -1,6 +1,8 @@
 """Traceroute as a timeline: what is sent when, and what is concluded."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ridgeline.probe.tracecore import (
     Command,
@@ -39,9 +41,15 @@ class Path:
     """A network in which everyone answers after `delay`, but for the silent hops."""
 
     def __init__(
-        self, length: int, silent: frozenset[int] = frozenset(), delay: float = 0.01
+        self,
+        length: int,
+        silent: frozenset[int] = frozenset(),
+        delay: float = 0.01,
+        terse: frozenset[int] = frozenset(),
     ) -> None:
         self.length, self.silent, self.delay = length, silent, delay
+        self.terse = terse
+        """Hops that quote too little of a probe to tell which one it was."""
 
     def run(self, core: TracerouteCore) -> float:
         """Play the trace to its end; return the time that it took."""
@@ -56,7 +64,8 @@ class Path:
                         if ttl >= self.length and self.length not in self.silent:
                             coming.append((at, target(sequence, at)))
                         elif ttl < self.length and ttl not in self.silent:
-                            coming.append((at, hop(sequence, f"198.51.100.{ttl}", at)))
+                            seen = None if ttl in self.terse else sequence
+                            coming.append((at, hop(seen, f"198.51.100.{ttl}", at)))
                     case WakeAt(at=at):
                         wake = at
                     case Finished():
@@ -187,6 +196,38 @@ def test_a_path_that_changes_shows_both_addresses() -> None:
     play(core, (0.2, Reply(sequence=1, address="192.0.2.53", heard=Heard.TARGET, at=0.2)))
     play(core, (0.3, hop(2, "198.51.100.9", 0.3)))
     assert core.hops()[0].addresses == ("198.51.100.1", "198.51.100.9")
+
+
+hop_sets = st.frozensets(st.integers(1, 12))
+
+
+@given(
+    length=st.integers(1, 12),
+    silent=hop_sets,
+    terse=hop_sets,
+    delay=st.floats(0.001, 0.9),
+    window=st.integers(1, 20),
+    queries=st.integers(1, 3),
+)
+@settings(deadline=None)
+def test_every_trace_ends_and_puts_nobody_at_a_wrong_hop(
+    length: int,
+    silent: frozenset[int],
+    terse: frozenset[int],
+    delay: float,
+    window: int,
+    queries: int,
+) -> None:
+    core = TracerouteCore(TracePolicy(window=window, queries=queries))
+    Path(length, silent, delay, terse).run(core)
+    for found in core.hops():
+        expected = "192.0.2.53" if found.ttl == length else f"198.51.100.{found.ttl}"
+        assert found.address in (None, expected)
+    longest, run = 0, 0
+    for ttl in range(1, length + 1):
+        run = run + 1 if ttl in silent else 0
+        longest = max(longest, run)
+    assert core.reached is (longest < core.policy.silent_hops and length not in silent)
 
 
 @pytest.mark.parametrize(
