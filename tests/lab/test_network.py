@@ -107,6 +107,7 @@ def test_a_city_resolves_by_its_own_resolver_through_the_anycast_one(demo_lab: A
 
 def test_exec_passes_the_exit_status_on(demo_lab: Any) -> None:
     assert demo_lab.run("exec", "nrt", "--", "sh", "-c", "exit 7").returncode == 7
+    assert demo_lab.run("exec", "nrt", "--", "sh", "-c", "exit 127").returncode == 127
     missing = demo_lab.run("exec", "nrt", "--", "no-such-program")
     assert missing.returncode == 3
     assert "no-such-program" in missing.stderr

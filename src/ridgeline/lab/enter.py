@@ -41,6 +41,7 @@ def run_on_node(lab: str, node: str, argv: list[str]) -> int:
         os.close(descriptor)
     with contextlib.suppress(OSError):  # entering a mount namespace led us to its root
         os.chdir(folder)
+    reading, writing = os.pipe()  # closed by exec: what comes through is why there was none
     # A PID namespace takes effect for children: this process waits outside.
     child = os.fork()
     if child == 0:
@@ -49,14 +50,17 @@ def run_on_node(lab: str, node: str, argv: list[str]) -> int:
         try:
             os.execvp(argv[0], argv)  # noqa: S606 - no shell on purpose
         except OSError as error:
-            os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
-            os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+            os.write(writing, str(error.strerror).encode())
+            os._exit(127)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        refusal = pipe.read()
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal asks the child
     try:
         _, status = os.waitpid(child, 0)
     finally:
         signal.signal(signal.SIGINT, previous)
+    if refusal:
+        raise MachineError(f"cannot run {argv[0]!r} on {answer['node']}: {refusal}")
     code = os.waitstatus_to_exitcode(status)
-    if code == 127:
-        raise MachineError(f"there is no program {argv[0]!r} on this machine")
     return code if code >= 0 else 128 - code

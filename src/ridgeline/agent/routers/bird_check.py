@@ -5,9 +5,16 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from ridgeline.agent.router import Finding, Neighbour, Observation, Severity, Stance
+from ridgeline.agent.router import (
+    Finding,
+    Neighbour,
+    Observation,
+    RouterSettings,
+    Severity,
+    Stance,
+)
 from ridgeline.agent.routers.bird_socket import BirdSocket, RefusalError
 from ridgeline.agent.routers.bird_text import (
     ANNOUNCE,
@@ -18,9 +25,7 @@ from ridgeline.agent.routers.bird_text import (
 )
 from ridgeline.agent.routers.findings import prefix_findings
 from ridgeline.errors import MachineError
-
-if TYPE_CHECKING:
-    from ridgeline.agent.routers.bird import BirdRouter
+from ridgeline.spec.model import Prefix
 
 _LONG_HOLD_S: Final = 30
 _CONF: Final = "bird.conf"
@@ -33,7 +38,19 @@ class _Session:
     """``show protocols all`` of it."""
 
 
-async def inspect_bird(router: "BirdRouter") -> tuple[Finding, ...]:
+class Inspected(Protocol):
+    """What is read of a BIRD router (`ridgeline.agent.routers.bird.BirdRouter`) to inspect it."""
+
+    settings: RouterSettings
+    prefixes: tuple[Prefix, ...]
+    include: Path
+    socket: BirdSocket
+    gateways: dict[int, str]
+
+    async def read_back(self) -> Observation: ...
+
+
+async def inspect_bird(router: Inspected) -> tuple[Finding, ...]:
     """Look at everything; an unreachable BIRD is the only finding then."""
     try:
         version = (await router.socket.command("show status"))[0]
@@ -55,7 +72,7 @@ async def inspect_bird(router: "BirdRouter") -> tuple[Finding, ...]:
     return tuple(found)
 
 
-async def _look(router: "BirdRouter") -> AsyncIterator[Finding]:
+async def _look(router: Inspected) -> AsyncIterator[Finding]:
     configuration, finding = await _configuration(router.socket)
     yield finding
     protocols = parse_protocols(await router.socket.command("show protocols"))
@@ -114,7 +131,7 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def _include(router: "BirdRouter", names: set[str]) -> Iterator[Finding]:
+def _include(router: Inspected, names: set[str]) -> Iterator[Finding]:
     line = f'include "{router.include}";'
     needed = {f"{k}{protocol_name(p)}" for p in router.prefixes for k in (ANNOUNCE, DRAIN)}
     if needed <= names:
@@ -140,7 +157,7 @@ def _include(router: "BirdRouter", names: set[str]) -> Iterator[Finding]:
         )
 
 
-def _no_session(router: "BirdRouter") -> Finding:
+def _no_session(router: Inspected) -> Finding:
     asn = router.settings.asn
     return Finding(
         severity=Severity.ERROR,
@@ -211,7 +228,7 @@ def _liveness(session: _Session, bfd: str | None, who: str) -> Iterator[Finding]
         )
 
 
-def _exports(router: "BirdRouter", observation: Observation) -> Iterator[Finding]:
+def _exports(router: Inspected, observation: Observation) -> Iterator[Finding]:
     export = f'export where proto ~ "{ANNOUNCE}*" || proto ~ "{DRAIN}*";'
     established = {n.name for n in observation.neighbours if n.established}
     for prefix in router.prefixes:
@@ -246,7 +263,7 @@ def _exports(router: "BirdRouter", observation: Observation) -> Iterator[Finding
             )
 
 
-def _dead_man(router: "BirdRouter") -> Finding:
+def _dead_man(router: Inspected) -> Finding:
     if router.gateways:
         ends = ", ".join(router.gateways.values())
         return Finding(
