@@ -50,7 +50,10 @@ def draw_enumeration(found: Enumerated, *, title: str) -> str:
         _clients(found, names),
         sites,
         title=title,
-        subtitle=f"{kind}, {n_sites} found from {enumeration.n_vantage_points} vantage points",
+        subtitle=(
+            f"{kind}, {n_sites} found from {enumeration.n_vantage_points} vantage points; "
+            "a dot has the colour of the nearest site"
+        ),
     )
 
 
@@ -97,7 +100,6 @@ def _clients(found: Enumerated, names: list[str]) -> "list[ClientMark]":
     suspects = {(s.vantage_point, s.lat, s.lon): s.reason for s in found.enumeration.suspects}
     where = [unit_vector(site.lat, site.lon) for site in found.enumeration.sites]
     dots: Counter[tuple[float, float, str]] = Counter()
-    fastest: dict[tuple[float, float, str], float] = {}
     marks = []
     for vp in found.file.vantage_points:
         reason = suspects.get((vp.name, vp.lat, vp.lon))
@@ -111,13 +113,8 @@ def _clients(found: Enumerated, names: list[str]) -> "list[ClientMark]":
             continue
         here = unit_vector(vp.lat, vp.lon)
         nearest = max(range(len(where)), key=lambda i: cosine(here, where[i]))
-        key = (round(vp.lat), round(vp.lon), names[nearest])
-        dots[key] += 1
-        fastest[key] = min(vp.rtt_ms, fastest.get(key, vp.rtt_ms))
+        dots[round(vp.lat), round(vp.lon), names[nearest]] += 1
     return [
-        ClientMark(
-            code=site, city="", lat=lat, lon=lon, weight=n, site=site,
-            rtt_ms=fastest[lat, lon, site],
-        )
+        ClientMark(code=site, city="", lat=lat, lon=lon, weight=n, site=site)
         for (lat, lon, site), n in dots.items()
-    ] + marks[:_MOST_NOTES]  # fmt: skip
+    ] + marks[:_MOST_NOTES]

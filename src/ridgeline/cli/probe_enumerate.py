@@ -1,6 +1,7 @@
 """`ridgeline probe enumerate`: is an address anycast, how many sites, where."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -33,7 +34,7 @@ def command(file: str, *, locations: str | None, as_json: bool, picture: str | N
     if picture is not None:
         from ridgeline.app.probe_picture import draw_enumeration, write_picture
 
-        title = f"{found.file.target or file}: sites by speed of light"
+        title = f"{found.file.target or Path(file).name}: sites by the speed of light"
         write_picture(draw_enumeration(found, title=title), picture, title=title)
     if as_json:
         click.echo(json.dumps(enumeration_document(found), ensure_ascii=False))
