@@ -203,7 +203,7 @@ class GobgpRouter:
             "with the lines below systemd withdraws when the agent fails or hangs",
             lines=(
                 "[Service]",
-                "WatchdogSec=2",
+                "WatchdogSec=1",
                 "WatchdogSignal=SIGKILL",
                 f"ExecStopPost=/bin/sh -c '[ \"$SERVICE_RESULT\" = success ] || {{ {withdrawals}; }}'",
             ),
