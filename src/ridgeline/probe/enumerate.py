@@ -144,9 +144,10 @@ class _Witness:
     where: Vector
     radius_km: float
     share: float
-    cos_radius: float
-    sin_radius: float
-    """Of the radius as an angle, at most a right angle."""
+    angle: float
+    """The radius as an angle, at most half a turn; and its cosine and sine."""
+    cos_angle: float
+    sin_angle: float
 
 
 @dataclass(slots=True)
@@ -198,9 +199,10 @@ def _by_speed(vp: VantagePoint) -> tuple[float, str]:
 
 def _witness(vp: VantagePoint, parameters: Parameters) -> _Witness:
     radius_km = vp.rtt_ms * KM_PER_RTT_MS
-    angle = min(pi / 2, radius_km / EARTH_RADIUS_KM)
+    angle = min(pi, radius_km / EARTH_RADIUS_KM)
     share = parameters.explained_share(vp.rtt_ms)
-    return _Witness(vp, unit_vector(vp.lat, vp.lon), radius_km, share, cos(angle), sin(angle))
+    where = unit_vector(vp.lat, vp.lon)
+    return _Witness(vp, where, radius_km, share, angle, cos(angle), sin(angle))
 
 
 def _disc(witness: _Witness) -> Disc:
@@ -209,9 +211,11 @@ def _disc(witness: _Witness) -> Disc:
 
 
 def _overlap(a: _Witness, b: _Witness) -> bool:
-    # The cosine of a sum of angles, without a call; half the globe overlaps every other half.
+    if a.angle + b.angle >= pi:
+        return True
+    # The cosine of the sum of the angles, without a call.
     (x, y, z), (u, v, w) = a.where, b.where
-    return x * u + y * v + z * w >= a.cos_radius * b.cos_radius - a.sin_radius * b.sin_radius
+    return x * u + y * v + z * w >= a.cos_angle * b.cos_angle - a.sin_angle * b.sin_angle
 
 
 def _prove(witnesses: Sequence[_Witness]) -> tuple[Disc, Disc] | None:
@@ -254,12 +258,18 @@ class _Search:
         return self._placed
 
     def run_unicast(self) -> list[_Placed]:
-        """Place the only site, in the city that most vantage points allow."""
+        """Place the only site: the best city of the smallest disc that lies in most other discs."""
         if self._witnesses:
             first = self._witnesses[0]
             others = self._witnesses[1 : 1 + _N_SMALLEST]
-            ranked = self._rank(first, others, share=1.0)
-            self._add(first, ranked, Evidence.PROOF)
+            ranked = self._rank(first, ())
+            allowed = [sum(self._explains(m, w, 1.0) for w in others) for _, m in ranked]
+            most = max(allowed, default=0)
+            self._add(
+                first,
+                [pair for pair, n in zip(ranked, allowed, strict=True) if n == most],
+                Evidence.PROOF,
+            )
             self._placed[0].n = len(self._witnesses)
         return self._placed
 
@@ -290,7 +300,7 @@ class _Search:
     def _try_new_site(self, witness: _Witness) -> None:
         share = self._nearest_share(witness)
         companions = self._companions(witness)
-        ranked = self._rank(witness, [w for w, _ in companions], share=self._p.companion_share)
+        ranked = self._rank(witness, [w for w, _ in companions])
         if share >= 1:
             self._add(witness, ranked, self._hard_evidence(witness))
         elif ranked:
@@ -318,9 +328,7 @@ class _Search:
         part = self._p.companion_share if share is None else share
         return cosine(metro.where, witness.where) >= reach(part * witness.radius_km)
 
-    def _rank(
-        self, witness: _Witness, companions: Sequence[_Witness], *, share: float
-    ) -> list[tuple[float, Metro]]:
+    def _rank(self, witness: _Witness, companions: Sequence[_Witness]) -> list[tuple[float, Metro]]:
         """Score each city of the disc, best first."""
         scale = max(self._p.distance_scale * witness.radius_km, 1e-6)
         bound = self._p.companion_weight * log1p(len(companions))
@@ -330,16 +338,17 @@ class _Search:
         ]
         if not scored:
             return []
-        least = max(score for score, _ in scored) - bound  # below, no companions can help
+        # Below, no companion can help; without any, all stay, for whoever asks for more.
+        least = max(score for score, _ in scored) - bound - _MOST_ALTERNATIVES
         ranked = [
             (
                 score
                 + self._p.companion_weight
-                * log1p(sum(self._explains(metro, w, share) for w in companions)),
+                * log1p(sum(self._explains(metro, w) for w in companions)),
                 metro,
             )
             for score, metro in scored
-            if score >= least - _MOST_ALTERNATIVES
+            if score >= least or not companions
         ]
         return sorted(ranked, key=lambda pair: (-pair[0], pair[1].place.code))
 
