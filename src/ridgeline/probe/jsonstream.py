@@ -20,7 +20,10 @@ Garbage: TypeAlias = Callable[[int, str], None]
 """Told the offset in characters, and what is wrong there."""
 
 _CHUNK: Final = 1 << 18
-_LARGEST: Final = 1 << 28
+_LARGEST: Final = 1 << 27
+_DEEP: Final = (
+    1 << 12
+)  # text to leave out where nesting has no end: trying each level takes for ever
 _BETWEEN: Final = " \t\r\n,[]\ufeff\x1e"  # separators of arrays, lines and RFC 7464 sequences
 _WRAPPED: Final = ("measurement_results", "results", "objects", "vantage_points", "probes")
 _OPEN: Final = ("Unterminated string", "Expecting", "Invalid \\escape", "Invalid \\uXXXX escape")
@@ -52,7 +55,7 @@ def _iter_values(stream: Readable, garbage: Garbage) -> Iterator[dict[str, Any]]
     buffer, at, offset, ended = "", 0, 0, False
     while True:
         at = _skip(buffer, at)
-        if len(buffer) - at < _CHUNK // 4 and not ended:
+        if len(buffer) - at <= _CHUNK // 4 and not ended:
             buffer, at, offset, ended = _refill(stream, buffer, at, offset)
             continue
         if at >= len(buffer):
@@ -62,7 +65,7 @@ def _iter_values(stream: Readable, garbage: Garbage) -> Iterator[dict[str, Any]]
                 value, at = decoder.raw_decode(buffer, at)
             except RecursionError:
                 garbage(offset + at, "nested too deeply")
-                at = _next(buffer, at + 1)
+                at = _next(buffer, at + _DEEP)
             except ValueError as error:
                 if not ended and _is_cut(error, buffer) and len(buffer) - at < _LARGEST:
                     buffer, at, offset, ended = _refill(stream, buffer, at, offset)
