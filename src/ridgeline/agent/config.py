@@ -13,7 +13,7 @@ from ridgeline.agent.core import Policy
 from ridgeline.agent.health import Part, Rule, all_of
 from ridgeline.agent.router import RouterSettings
 from ridgeline.errors import InputError
-from ridgeline.spec.model import Prefix, SiteState, Spec
+from ridgeline.spec.model import Address, Prefix, SiteState, Spec
 
 FILE_NAME: Final = "agent.yaml"
 CONTROL: Final = "/run/ridgeline/agent.sock"
@@ -73,6 +73,7 @@ class ServicePlan:
     """The checks of one service, and how many of them must hold."""
 
     name: str
+    addresses: tuple[Address, ...]
     checks: tuple[PlannedCheck, ...]
     least: int | None = None
     """None: all."""
@@ -92,10 +93,9 @@ def prefix_rules(
     for prefix in prefixes:
         parts: list[Part] = []
         for service in services:
-            here = [c for c in service.checks if c.address is not None and c.address in prefix]
-            if not here and any(c.address is not None for c in service.checks):
+            if not any(address in prefix for address in service.addresses):
                 continue
-            names = [c.name for c in service.checks if c in here or c.address is None]
+            names = [c.name for c in service.checks if c.address is None or c.address in prefix]
             if names:
                 needed = len(names) if service.least is None else min(service.least, len(names))
                 parts.append(Rule(tuple(names), needed))

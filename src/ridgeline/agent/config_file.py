@@ -263,14 +263,23 @@ class _Reader:
         least = self._value((*where, "require"), _parse_least, None)
         listed_checks = find(self.report.root, (*where, "checks")).node
         if listed_checks is None:
-            return ServicePlan(name=service.name, checks=self._default_checks(service), least=least)
+            return ServicePlan(
+                name=service.name,
+                addresses=service.addresses,
+                checks=self._default_checks(service),
+                least=least,
+            )
         planned: list[PlannedCheck] = []
         if not isinstance(listed_checks, Items):
             self.report.problem((*where, "checks"), "a list is needed, such as [{icmp: {}}]")
-            return ServicePlan(name=service.name, checks=(), least=least)
+            return ServicePlan(
+                name=service.name, addresses=service.addresses, checks=(), least=least
+            )
         for index in range(len(listed_checks.nodes)):
             planned += self._checks(service, (*where, "checks", index))
-        return ServicePlan(name=service.name, checks=_unique(planned), least=least)
+        return ServicePlan(
+            name=service.name, addresses=service.addresses, checks=_unique(planned), least=least
+        )
 
     def _default_checks(self, service: Service) -> tuple[PlannedCheck, ...]:
         found: list[PlannedCheck] = []

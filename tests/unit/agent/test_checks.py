@@ -320,6 +320,19 @@ def test_the_end_of_a_process_is_told_between_rounds(tmp_path: Path) -> None:
     assert took < 0.1
 
 
+def test_a_dead_process_that_nobody_has_collected_does_not_count_as_running(tmp_path: Path) -> None:
+    import subprocess
+
+    process = subprocess.Popen(["true"])
+    pidfile = tmp_path / "pid"
+    pidfile.write_text(f"{process.pid}\n")
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    outcome = look(ProcessCheck(pidfile=str(pidfile)))
+    process.wait()
+    assert (outcome.ok, outcome.final) == (False, True)
+
+
 def test_when_a_certificate_ends(tmp_path: Path) -> None:
     import shutil
     import ssl

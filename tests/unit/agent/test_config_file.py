@@ -160,3 +160,15 @@ def test_a_site_that_is_not_there_is_named() -> None:
 def test_text_that_is_no_mapping_is_refused() -> None:
     with pytest.raises(InputError):
         read("- a\n- b\n")
+
+
+def test_a_check_of_no_address_counts_only_where_its_service_lives() -> None:
+    text = """\
+services:
+  web: {checks: [{process: {pidfile: /run/web.pid}}]}
+  dns: {checks: [{tcp: {port: 53, address: 192.0.2.53}}, {exec: {command: /bin/true}}]}
+"""
+    rules = read(text).rules
+    six = rules[ip_network("2001:db8:53::/48")]
+    assert isinstance(six, Rule)
+    assert set(six.checks()) == {"web/process", "dns/exec", "resolver/dns@2001:db8:53::1"}

@@ -7,12 +7,13 @@ nothing is polled, and a pid that is used again cannot deceive.
 import asyncio
 import os
 import re
+import select
 import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from ridgeline.agent.checks.base import Done, failed
 from ridgeline.agent.checks.plan import ExecCheck, ProcessCheck, UnitCheck
@@ -127,11 +128,13 @@ def exec_checker(check: ExecCheck) -> ExecChecker:
 
 
 class DeathWatch:
-    """Holds one process by its pidfd and tells of its end."""
+    """Holds one process and tells of its end; all who watch the same process share a pidfd."""
+
+    _shared: ClassVar[dict[int, tuple[int, "dict[DeathWatch, None]"]]] = {}
+    """Process -> its pidfd and who watches."""
 
     def __init__(self, ended: Callable[[], None]) -> None:
         self._ended = ended
-        self._fd = -1
         self.pid = 0
 
     def watch(self, pid: int) -> None:
@@ -145,19 +148,37 @@ class DeathWatch:
         if pid == self.pid:
             return
         self.close()
-        self._fd = os.pidfd_open(pid)
+        if pid not in self._shared:
+            descriptor = os.pidfd_open(pid)
+            if _is_readable(descriptor):  # dead, and nobody has collected it yet
+                os.close(descriptor)
+                raise ProcessLookupError(pid)
+            self._shared[pid] = descriptor, {}
+            asyncio.get_running_loop().add_reader(descriptor, self._died, pid)
+        self._shared[pid][1][self] = None
         self.pid = pid
-        asyncio.get_running_loop().add_reader(self._fd, self._readable)
 
     def close(self) -> None:
-        if self.pid:
-            asyncio.get_running_loop().remove_reader(self._fd)
-            os.close(self._fd)
-            self._fd, self.pid = -1, 0
+        pid, self.pid = self.pid, 0
+        if not pid or pid not in self._shared:
+            return
+        self._shared[pid][1].pop(self, None)
+        if not self._shared[pid][1]:
+            self._let_go(pid)
 
-    def _readable(self) -> None:
-        self.close()
-        self._ended()
+    @classmethod
+    def _let_go(cls, pid: int) -> None:
+        descriptor, _ = cls._shared.pop(pid)
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+
+    @classmethod
+    def _died(cls, pid: int) -> None:
+        watchers = cls._shared[pid][1]
+        cls._let_go(pid)
+        for watcher in watchers:
+            watcher.pid = 0
+            watcher._ended()  # noqa: SLF001 - our own
 
 
 class ProcessChecker:
@@ -237,6 +258,12 @@ class UnitChecker:
     def _died(self) -> None:
         reason = f"the main process of {self._unit} has ended"
         self._report(Round(ok=False, reason=reason, final=True))
+
+
+def _is_readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def last_line(output: bytes) -> str:

@@ -54,29 +54,42 @@ class BirdRouter:
         self.gateways = _gateways(settings.options.get("via", ""), "")
         self.gateways |= _gateways(settings.bfd, " bfd")
         self._names = {prefix: protocol_name(prefix) for prefix in prefixes}
+        self._needed = {f"{k}{n}" for n in self._names.values() for k in (ANNOUNCE, DRAIN)}
         self._stances: dict[Prefix, Stance] = {}
         self._prepend = int(settings.options.get("prepend", "0") or 0)
+        self._known: dict[str, ProtocolLine] = {}
+        """The protocols when they were read last; their names, not their states, are relied on."""
         self._written = ""
         self._neighbours: dict[str, Neighbour] = {}
         self._shut: tuple[str, ...] = ()
 
     async def apply(self, wanted: Mapping[Prefix, Wanted]) -> tuple[str, ...]:
         """Toggle over the socket, then write the same into the include file."""
-        protocols = await self._protocols()
-        stances = self._held(protocols) | {p: w.stance for p, w in wanted.items()}
+        stances = self._stances | {p: w.stance for p, w in wanted.items()}
         prepend = max((w.prepend for w in wanted.values()), default=0)
         grows = prepend > self._prepend
         self._prepend = max(prepend, self._prepend)
+        protocols = self._known or await self._protocols()
+        if not self._are_all_there(protocols):
+            protocols = await self._protocols()
+        if len(stances) < len(self.prefixes):
+            stances = self._held(protocols) | stances
         if grows or not self._are_all_there(protocols):
             return await self._load(stances)
-        await self._toggle(wanted, protocols)
+        try:
+            await self._toggle(wanted, protocols)
+        except (
+            RefusalError
+        ):  # they are gone since we looked: the include is missing, or BIRD is new
+            self._known = {}
+            return await self._load(stances)
         self._stances = stances
         complaint = await self._write(stances)
         return (complaint,) if complaint else ()
 
     async def read_back(self) -> Observation:
         """Read the protocols, and for each neighbour what goes to it of our prefixes."""
-        protocols = await self._protocols()
+        self._known = protocols = await self._protocols()
         held = self._held(protocols)
         neighbours = await self._sessions(protocols)
         exported: dict[Prefix, dict[str, Stance]] = {}
@@ -113,6 +126,7 @@ class BirdRouter:
 
     async def close(self) -> None:
         """Close the socket."""
+        self._known = {}
         self.socket.close()
 
     # Below.
@@ -121,11 +135,7 @@ class BirdRouter:
         return parse_protocols(await self.socket.command("show protocols"))
 
     def _are_all_there(self, protocols: Mapping[str, ProtocolLine]) -> bool:
-        return all(
-            f"{kind}{name}" in protocols
-            for name in self._names.values()
-            for kind in (ANNOUNCE, DRAIN)
-        )
+        return self._needed <= protocols.keys()
 
     def _held(self, protocols: Mapping[str, ProtocolLine]) -> dict[Prefix, Stance]:
         def stance(name: str) -> Stance:
@@ -143,18 +153,17 @@ class BirdRouter:
     ) -> None:
         """Switch protocols in an order that shows the neighbours one change each."""
 
-        def need(kind: str, *stances: Stance, up: bool) -> list[str]:
-            names = (f"{kind}{self._names[p]}" for p, w in wanted.items() if w.stance in stances)
-            return [name for name in names if protocols[name].is_up is not up]
+        def all_of(kind: str, *stances: Stance) -> list[str]:
+            return [f"{kind}{self._names[p]}" for p, w in wanted.items() if w.stance in stances]
 
         reasons = {w.reason for w in wanted.values()}
         why = next(iter(reasons)) if len(reasons) == 1 else ""
         for verb, names in (
-            ("disable", need(ANNOUNCE, Stance.WITHDRAWN, up=False)),
-            ("disable", need(DRAIN, Stance.WITHDRAWN, up=False)),
-            ("enable", need(DRAIN, Stance.DRAINED, up=True)),
-            ("enable", need(ANNOUNCE, Stance.DRAINED, Stance.ANNOUNCED, up=True)),
-            ("disable", need(DRAIN, Stance.ANNOUNCED, up=False)),
+            ("disable", all_of(ANNOUNCE, Stance.WITHDRAWN)),
+            ("disable", all_of(DRAIN, Stance.WITHDRAWN)),
+            ("enable", all_of(DRAIN, Stance.DRAINED)),
+            ("enable", all_of(ANNOUNCE, Stance.DRAINED, Stance.ANNOUNCED)),
+            ("disable", all_of(DRAIN, Stance.ANNOUNCED)),
         ):
             for pattern in patterns(names, protocols):
                 await self.socket.command(f'{verb} "{pattern}"{_message(why)}')
