@@ -116,7 +116,7 @@ def _note_region(name: str, rules: Rules, hints: dict[str, float]) -> None:
         hints[rules.provinces[name]] = 2.5
     if len(name) == 2 and name not in rules.silent:
         for country, state in regions_of(name, rules):
-            hints[f"{country}-{state}" if state else country] = 4.0 if state else 3.0
+            hints[f"{country}-{state}" if state else country] = 5.0 if state else 4.0
 
 
 def _note_pair(parts: tuple[str, ...], rules: Rules, hints: dict[str, float]) -> None:

@@ -22,7 +22,7 @@ from ridgeline.probe.gazetteer import (
 from ridgeline.probe.metros import all_metros
 from ridgeline.probe.rules import Rules
 
-_NEAR_KM: Final = 60.0
+_NEAR_KM: Final = 80.0
 _SAME_KM: Final = 100.0
 _OWN_AIRPORT: Final = 0.7
 """A city with an airport of its own counts for five times its people,"""

@@ -28,7 +28,7 @@ from ridgeline.probe.rules import Operator, Pattern, Rules, Scope, shipped_rules
 
 _SAME_KM: Final = 100.0
 _DOUBTFUL: Final = 0.25
-_DISAGREES: Final = 0.3
+_DISAGREES: Final = 0.15
 _LEAST: Final = 0.02
 _SUREST: Final = 0.995
 _OPERATOR: Final = 0.97
