@@ -245,6 +245,11 @@ class Pair:
         lines = [line for line in self.log().splitlines() if line.startswith("{")]
         return [entry for entry in map(json.loads, lines) if entry["event"] == event]
 
+    def wait_said(self, event: str) -> str:
+        """Wait for a line of the log, which comes after the deed; return its reason."""
+        wait_until(f"{event} is said", lambda: self.said(event), 3)
+        return str(self.said(event)[0]["reason"])
+
     def close(self) -> None:
         for process in self.processes:
             if process.poll() is None:
