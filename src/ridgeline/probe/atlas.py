@@ -107,18 +107,26 @@ def _target(document: Mapping[str, Any]) -> str:
     return _text(document, "dst_addr", "addr", "dst_name", "name")
 
 
-def _time(document: Mapping[str, Any]) -> int | None:
-    value = document.get("timestamp", document.get("time"))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+def _number(value: object) -> float | None:
+    """Read a finite number; JSON has integers that no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _time(document: Mapping[str, Any]) -> int | None:
+    value = _number(document.get("timestamp", document.get("time")))
+    return None if value is None else int(value)
 
 
 def _rtt(value: object) -> float | None:
     """Read a round-trip time; probes write -1 for none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if isfinite(value) and 0 < value < _TOO_SLOW_MS else None
+    number = _number(value)
+    return number if number is not None and 0 < number < _TOO_SLOW_MS else None
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:

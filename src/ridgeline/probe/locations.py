@@ -79,22 +79,27 @@ def _location(document: Mapping[str, Any]) -> Location | None:
         coordinates = geometry.get("coordinates")
         if isinstance(coordinates, list) and len(coordinates) >= 2:
             lon, lat = coordinates[:2]  # GeoJSON, RFC 7946: longitude first
-    if not _is_number(lat) or not _is_number(lon):
+    north, east = _number(lat), _number(lon)
+    if north is None or east is None:
         return None
-    assert isinstance(lat, int | float)  # noqa: S101 - just seen
-    assert isinstance(lon, int | float)  # noqa: S101 - just seen
     asn = document.get("asn_v4") or document.get("asn_v6")
     country = document.get("country_code")
     return Location(
-        lat=float(lat),
-        lon=float(lon),
+        lat=north,
+        lon=east,
         country=country if isinstance(country, str) else "",
-        asn=asn if isinstance(asn, int) and not isinstance(asn, bool) and asn > 0 else None,
+        asn=asn if isinstance(asn, int) and not isinstance(asn, bool) and 0 < asn < 2**32 else None,
     )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has integers that no float can hold
+        return None
+    return number if isfinite(number) else None
 
 
 def _from_lines(lines: Iterator[str], file: str) -> dict[str, Location]:
