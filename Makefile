@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NAMES := routing lab probe
+NAMES := routing lab probe agent
 
 .PHONY: help demo test check bench $(addprefix bench-,$(NAMES)) docs clean packages
 

@@ -22,8 +22,9 @@ from socket import socket
 from statistics import median
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
+import files
 from results import figure, publish
 
 from ridgeline.app.probe_trace import TraceOptions, prepare_traces
@@ -48,7 +49,7 @@ Figures = dict[str, dict[str, Any]]
 
 def main() -> int:
     figures: Figures = {}
-    for measure in (sweep_at_rates, parsing, tracing):
+    for measure in (sweep_at_rates, parsing, tracing, files.measure):
         print(f"measuring: {measure.__name__}", file=sys.stderr, flush=True)
         figures |= measure()
     return 0 if publish("probe", figures) else 1
