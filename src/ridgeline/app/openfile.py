@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TextIO, cast
+from typing import BinaryIO, Final, TextIO, cast
 
 from ridgeline.errors import InputError
 
@@ -29,7 +29,7 @@ def open_binary(path: str) -> Iterator[io.BufferedIOBase]:
     """
     try:
         if path == "-":
-            yield _decompressed(cast("io.BufferedReader", sys.stdin.buffer))
+            yield _decompressed(_peekable(sys.stdin.buffer))
         else:
             with Path(path).open("rb") as raw:
                 yield _decompressed(raw)
@@ -57,6 +57,12 @@ def open_text(path: str) -> Iterator[TextIO]:
             yield text
         finally:
             text.detach()
+
+
+def _peekable(stream: BinaryIO) -> io.BufferedReader:
+    if isinstance(stream, io.BufferedReader):
+        return stream
+    return io.BufferedReader(cast("io.RawIOBase", stream))  # what stands in for it in a test
 
 
 def _decompressed(raw: io.BufferedReader) -> io.BufferedIOBase:

@@ -19,6 +19,7 @@ _MOST_FLIPPERS = 10
 _MOST_SUSPECTS = 10
 _MOST_SWEEPS = 12
 _SURE = 0.8
+_WORTH_TELLING = 0.01
 
 
 def print_enumeration(found: Enumerated) -> None:
@@ -76,7 +77,9 @@ def _site_cells(site: Site) -> list[Text | str]:
         f"{site.disc.rtt_ms:g} ms",
         f"{site.disc.radius_km:.0f} km",
         ", ".join(
-            f"{other.place.city} {100 * other.confidence:.0f} %" for other in site.alternatives
+            f"{other.place.city} {100 * other.confidence:.0f} %"
+            for other in site.alternatives
+            if other.confidence >= _WORTH_TELLING
         ),
     ]
 
@@ -177,9 +180,7 @@ def _print_step(step: Step) -> None:
         if sites:
             console.print(f"  {word}: {', '.join(sites)}", markup=False)
     if step.n_clients_gone or step.n_clients_new:
-        console.print(
-            f"  {step.n_clients_gone} vantage points are gone, {step.n_clients_new} are new"
-        )
+        console.print(f"  vantage points: {step.n_clients_gone} gone, {step.n_clients_new} new")
     if not step.flows:
         return
     table = Table(box=None, pad_edge=True)
