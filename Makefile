@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NAMES := routing lab probe agent
 
-.PHONY: help demo test check bench $(addprefix bench-,$(NAMES)) docs clean packages
+.PHONY: help demo test test-agent check bench $(addprefix bench-,$(NAMES)) docs clean packages
 
 help:
 	@echo "make demo    set up, then the whole story on examples/demo/ridgeline.yaml"
 	@echo "make test    set up, then every test that this machine can run"
+	@echo "make test-agent  the agent beside real routers and stores (frr, gobgpd, etcd if installed)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   benchmarks with peers (bench-NAME for one of: $(NAMES))"
 	@echo "make docs    the documentation as HTML"
@@ -28,7 +29,11 @@ demo: packages $(READY)
 # Lab tests mostly wait for real routers: two files of them run side by side.
 test: packages $(READY)
 	$(BIN)/python -m pytest -q -m "not lab" -n 2
-	$(BIN)/python -m pytest -q -m lab -p no:randomly -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m "lab and not agent" -p no:randomly -n 2 --dist loadfile
+
+# The agent beside BIRD, FRR, GoBGP, ExaBGP and etcd, as far as they are installed.
+test-agent: packages $(READY)
+	$(BIN)/python -m pytest -q -m agent -p no:randomly
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -28,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.lab)
+            if "agent" in item.path.parent.name or item.path.name.startswith("test_agent_"):
+                item.add_marker(pytest.mark.agent)
             if missing:
                 item.add_marker(
                     pytest.mark.skip(reason=f"not installed: {missing}; scripts/setup packages")

@@ -104,7 +104,7 @@ def test_times_are_told_only_where_the_reply_comes_back_to_who_asked(demo_lab: A
     for row in swept.catchment.rows():
         assert (row.rtt_ms is not None) == (row.site == "nrt"), row
         if row.rtt_ms is not None:
-            assert row.rtt_ms == pytest.approx(outside[row.name].rtt_ms, abs=8)
+            assert row.rtt_ms == pytest.approx(outside[row.name].rtt_ms, abs=60)
 
 
 def test_a_sweep_is_a_map_like_any_other(demo_lab: Any, tmp_path: Path) -> None:
