@@ -1,8 +1,8 @@
 """The agent with real BIRDs: what the neighbour sees when things go well, and when they do not."""
 
-import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,8 +119,9 @@ def test_a_mistake_elsewhere_in_the_file_does_not_keep_a_dead_route(pair: Pair) 
     assert not pair.has()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounting a full file system needs root")
-def test_a_full_disk_does_not_keep_a_dead_route_and_is_said(pair: Pair) -> None:
+def test_an_include_that_cannot_be_written_does_not_keep_a_dead_route_and_is_said(
+    pair: Pair,
+) -> None:
     service, _ = running(pair)
     include = pair.here / "agent.d" / "ridgeline.conf"
     # A directory of this name stands where the temporary file would: nothing can be written.
@@ -245,3 +246,32 @@ def test_with_a_lease_a_killed_agent_loses_its_route(pair: Pair) -> None:
     service.kill()
     pair.wait_gone(seconds=5)
     assert time.monotonic() - killed < 4.2
+
+
+def check(pair: Pair) -> tuple[int, str]:
+    code = "import sys; from ridgeline.cli import main; main(sys.argv[1:])"
+    argv = ("agent", "check", str(pair.here / "ridgeline.yaml"), "--site", "nrt")
+    process = pair.start(pair.site, sys.executable, "-c", code, *argv, output="check.out")
+    status = process.wait(10)
+    text = (pair.here / "check.out").read_text()
+    (pair.here / "check.out").unlink()
+    return status, text
+
+
+def test_the_check_says_what_is_right_what_is_not_and_what_to_add(pair: Pair) -> None:
+    running(pair)
+    status, text = check(pair)
+    assert status == 0, text
+    assert "upstream (AS65540, 198.18.0.1) is established" in text
+    assert "192.0.2.0/24 is announced to upstream" in text
+    assert "dead-man switch: none" in text
+    assert "ttl security on;" in text
+    assert "ROA: AS64500, 192.0.2.0/24, maxLength 24" in text
+    pair.write_site("garbage here;")
+    status, text = check(pair)
+    assert status == 1
+    assert "BIRD would refuse its configuration" in text
+    pair.end(pair.bird_site)
+    status, text = check(pair)
+    assert status == 1
+    assert "control socket" in text

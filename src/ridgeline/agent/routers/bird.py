@@ -65,23 +65,22 @@ class BirdRouter:
 
     async def apply(self, wanted: Mapping[Prefix, Wanted]) -> tuple[str, ...]:
         """Toggle over the socket, then write the same into the include file."""
-        stances = self._stances | {p: w.stance for p, w in wanted.items()}
         prepend = max((w.prepend for w in wanted.values()), default=0)
         grows = prepend > self._prepend
         self._prepend = max(prepend, self._prepend)
         protocols = self._known or await self._protocols()
         if not self._are_all_there(protocols):
             protocols = await self._protocols()
-        if len(stances) < len(self.prefixes):
-            stances = self._held(protocols) | stances
-        if grows or not self._are_all_there(protocols):
-            return await self._load(stances)
-        try:
-            await self._toggle(wanted, protocols)
-        except (
-            RefusalError
-        ):  # they are gone since we looked: the include is missing, or BIRD is new
-            self._known = {}
+        is_loaded = not grows and self._are_all_there(protocols)
+        if is_loaded:
+            try:
+                await self._toggle(wanted, protocols)
+            except RefusalError:  # gone since we looked: a new BIRD, or no include any more
+                self._known, is_loaded = {}, False
+        stances = {} if len(self._stances) == len(self.prefixes) else self._held(protocols)
+        stances |= self._stances
+        stances |= {p: w.stance for p, w in wanted.items()}
+        if not is_loaded:
             return await self._load(stances)
         self._stances = stances
         complaint = await self._write(stances)
