@@ -41,6 +41,13 @@ GRID: Final = {
 SUBSETS: Final = ((3000, 4), (1000, 8), (300, 15), (100, 30))
 """Vantage points left, and how many draws of so many."""
 
+N_MISPLACED: Final = 40
+FAST_MS, FAR_KM = 20.0, 3000.0
+ELSEWHERE: Final = (
+    (-33.87, 151.21), (35.68, 139.69), (40.71, -74.0), (51.5, -0.1), (-23.5, -46.6), (1.3, 103.8),
+    (0.0, -140.0), (-34.6, -58.4),
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
@@ -309,6 +316,33 @@ def confidence_table(truths: list[Truth]) -> str:
     return table(("confidence", "sites", "mean confidence", "right"), rows)
 
 
+def misplaced_table(truths: list[Truth]) -> str:
+    """Move one fast vantage point at a time to a city of another continent."""
+    rows = []
+    for truth in truths:
+        for told in (True, False):
+            honest = [vp if told else without_site(vp) for vp in truth.vantage_points]
+            fast = [i for i, vp in enumerate(honest) if vp.rtt_ms <= FAST_MS]
+            draw = random.Random(5)  # noqa: S311 - a draw
+            n = n_named = n_wronged = n_false = 0
+            while n < N_MISPLACED:
+                i, (lat, lon) = draw.choice(fast), draw.choice(ELSEWHERE)
+                liar = replace(honest[i], lat=lat, lon=lon)
+                if great_circle_km(honest[i].lat, honest[i].lon, lat, lon) < FAR_KM:
+                    continue
+                n += 1
+                found = enumerate_sites([*honest[:i], liar, *honest[i + 1 :]])
+                named = {suspect.vantage_point for suspect in found.suspects}
+                n_named += liar.name in named
+                n_wronged += len(named - {liar.name})
+                n_false += any(site.disc.vantage_point == liar.name for site in found.sites)
+            label = "told who answered" if told else "not told"
+            rows.append(
+                [f"{truth.name}, {label}", f"{n_named} / {n}", str(n_wronged), str(n_false)]
+            )
+    return table(("", "found out", "honest ones accused", "sites made of it"), rows)
+
+
 def main() -> int:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -326,6 +360,7 @@ def main() -> int:
         tables["cross"] = cross_table(truths) + "\n" + plateau(truths)
     tables["subsets"] = subset_table(truths, airports)
     tables["confidence"] = confidence_table(truths)
+    tables["misplaced"] = misplaced_table(truths)
     for name, text in tables.items():
         print(f"{name}\n\n{text}")
     if arguments.write:
