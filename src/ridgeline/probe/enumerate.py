@@ -176,20 +176,23 @@ def enumerate_sites(
         usable = [vp for vp in measured if (vp.name, vp.lat, vp.lon) not in excluded]
     usable.sort(key=_by_speed)
     witnesses = [_witness(vp, parameters) for vp in usable]
+    cities = all_metros() if metros is None else metros
+    crowd = Crowd((w.vp, w.where) for w in witnesses)
+    search = _Search(witnesses, cities, parameters, crowd)
     proof = _prove(witnesses)
-    search = _Search(
-        witnesses,
-        all_metros() if metros is None else metros,
-        parameters,
-        Crowd((w.vp, w.where) for w in witnesses),
-    )
-    placed = search.run() if proof else search.run_unicast()
+    placed = search.run() if proof else []
+    if search.suspects:  # they may have been the proof
+        accused = {(s.vantage_point, s.lat, s.lon) for s in search.suspects}
+        witnesses = [w for w in witnesses if (w.vp.name, w.vp.lat, w.vp.lon) not in accused]
+        proof = _prove(witnesses)
+    if proof is None:
+        placed = _Search(witnesses, cities, parameters, crowd).run_unicast()
     return Enumeration(
         is_anycast=proof is not None,
         proof=proof,
         sites=tuple(map(_site, placed)),
         suspects=suspects + tuple(search.suspects),
-        n_vantage_points=len(usable) - len(search.suspects),
+        n_vantage_points=len(witnesses),
     )
 
 

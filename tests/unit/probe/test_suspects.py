@@ -79,6 +79,15 @@ def test_alone_at_a_sites_door_among_a_crowd_far_from_any_is_left_out() -> None:
     assert found.n_vantage_points == 13
 
 
+def test_a_liar_makes_no_address_anycast() -> None:
+    found = enumerate_sites(
+        [vp("liar", SYDNEY, 0.5), *around(SYDNEY, 290, 12), vp("honest", FRANKFURT, 1)]
+    )
+    assert [s.vantage_point for s in found.suspects] == ["liar"]
+    assert not found.is_anycast
+    assert [site.place.code for site in found.sites if site.place] == ["fra"]
+
+
 def test_a_few_far_neighbours_are_no_crowd() -> None:
     found = enumerate_sites(
         [vp("local", SYDNEY, 0.5), *around(SYDNEY, 150, 5), vp("other", FRANKFURT, 1)]
