@@ -28,7 +28,7 @@ demo: packages $(READY)
 
 # Lab tests mostly wait for real routers: two files of them run side by side.
 test: packages $(READY)
-	$(BIN)/python -m pytest -q -m "not lab" -n 2
+	$(BIN)/python -m pytest -q -m "not lab and not agent" -n 2
 	$(BIN)/python -m pytest -q -m "lab and not agent" -p no:randomly -n 2 --dist loadfile
 
 # The agent beside BIRD, FRR, GoBGP, ExaBGP and etcd, as far as they are installed.

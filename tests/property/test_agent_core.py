@@ -2,6 +2,7 @@
 
 from ipaddress import ip_network
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,8 @@ P = ip_network("192.0.2.0/24")
 GOOD = Round(ok=True, reason="answers")
 BAD = Round(ok=False, reason="no answer")
 STARVED = Round(ok=False, reason="answers SERVFAIL", shared=True)
+
+pytestmark = pytest.mark.agent
 
 
 def observed(held: Stance) -> Observed:
