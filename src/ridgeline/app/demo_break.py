@@ -8,7 +8,7 @@ from typing import Final
 from ridgeline.app.predict import predict
 from ridgeline.app.story import Demo
 from ridgeline.lab.control import LabClient
-from ridgeline.lab.services import BIG_FILE_BYTES
+from ridgeline.lab.services.edge import BIG_FILE_BYTES
 from ridgeline.spec.model import ServiceKind
 
 DOWNLOAD_S: Final = 12.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ridgeline.errors import InputError, MachineError
-from ridgeline.lab.services import DaemonFiles
+from ridgeline.lab.services.base import DaemonFiles
 from ridgeline.spec.model import Spec
 
 NAME: Final = "agent"

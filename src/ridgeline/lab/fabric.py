@@ -32,7 +32,9 @@ from ridgeline.lab.plan import End, LabPlan, Link, LinkKind, Node, NodeKind
 from ridgeline.lab.processes import Daemon, start_daemon
 from ridgeline.lab.ready import routers_to_await, until_quiet
 from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
-from ridgeline.lab.services import anycast_addresses, prepare
+from ridgeline.lab.secrets import make_secrets
+from ridgeline.lab.services import prepare
+from ridgeline.lab.services.base import Place, anycast_addresses
 from ridgeline.lab.sessions import router_config
 from ridgeline.lab.zones import read_zones
 from ridgeline.render.bird import render_bird
@@ -75,6 +77,8 @@ class Fabric:
         self.has_agents = agents
         """Whether the agent runs at every site."""
         self._files = files
+        self.secrets = make_secrets()
+        """What all sites share."""
         self._shuffle = shuffle
         self._namespaces: dict[str, NetworkNamespace] = {}
         self._controls: dict[str, BirdControl] = {}
@@ -122,7 +126,14 @@ class Fabric:
         others = list(plan.of_kind(NodeKind.SERVER, NodeKind.ORIGIN, NodeKind.CLIENT))
         tell(f"services: starting at {len(others)} hosts")
         for node in others:
-            for files in prepare(plan, node, zones, self._files / node.name):
+            place = Place(
+                plan=plan,
+                node=node,
+                zones=zones,
+                secrets=self.secrets,
+                directory=self._files / node.name,
+            )
+            for files in prepare(place):
                 self._start(node.name, files.name, files.argv, files.configuration)
             await asyncio.sleep(0)
         await self._services_answer()

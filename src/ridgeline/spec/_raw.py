@@ -22,7 +22,7 @@ from ridgeline.net.asn import MAX_ASN, Asn, parse_asn
 from ridgeline.net.community import Community
 from ridgeline.net.place import Place
 from ridgeline.spec import values
-from ridgeline.spec.model import Address, Prefix, ServiceKind, SiteState
+from ridgeline.spec.model import Address, EdgeEngine, Prefix, ServiceKind, SiteState
 
 NOT_TEXT: Final = "not_text"
 """Error type: a list or mapping stands where one value is expected."""
@@ -94,6 +94,13 @@ _Kind = Annotated[
     _only_text(values.parse_kind),
     WithJsonSchema({"type": "string", "enum": [kind.value for kind in ServiceKind]}),
 ]
+_Engine = Annotated[
+    EdgeEngine,
+    _only_text(values.parse_engine),
+    WithJsonSchema({"type": "string", "enum": [engine.value for engine in EdgeEngine]}),
+]
+_Clients = Annotated[Prefix, _only_text(values.parse_clients), _text("[0-9A-Fa-f.:]+/[0-9]+")]
+_UrlPath = Annotated[str, _only_text(values.parse_url_path), _text(values.URL_PATH)]
 _State = Annotated[
     SiteState,
     _only_text(values.parse_state),
@@ -136,11 +143,16 @@ class RawServiceHealth(_Raw):
 class RawTls(_Raw):
     """Certificate and key of a service."""
 
-    certificate: _Path = Field(
-        description="The certificate chain (PEM), relative to the spec", examples=["tls/site.pem"]
+    certificate: _Path | None = Field(
+        default=None,
+        description="The certificate chain (PEM), relative to the spec; without it and the key "
+        "a rehearsal signs one of its own",
+        examples=["tls/site.pem"],
     )
-    key: _Path = Field(
-        description="The private key (PEM), relative to the spec", examples=["tls/site.key"]
+    key: _Path | None = Field(
+        default=None,
+        description="The private key (PEM), relative to the spec",
+        examples=["tls/site.key"],
     )
 
 
@@ -165,8 +177,52 @@ class RawService(_Raw):
     )
     tls: RawTls | None = Field(
         default=None,
-        description="Certificate and key; http-cache only, which then answers on port 443 too",
+        description="Certificate and key: http-cache then answers on port 443 too, recursive-dns "
+        "on 853 (DNS over TLS) and 443 (DNS over HTTPS)",
         examples=[{"certificate": "tls/site.pem", "key": "tls/site.key"}],
+    )
+    primary: _Flag = Field(
+        default=False,
+        description="A hidden primary holds the zones and sends them to the sites; without it "
+        "every site reads the files; authoritative-dns only",
+    )
+    dnssec: _Flag | None = Field(
+        default=None,
+        description="authoritative-dns: the hidden primary signs the zones (false by default); "
+        "recursive-dns: answers are validated (true by default)",
+        examples=[True],
+    )
+    clients: list[_Clients] = Field(
+        default=[],
+        description="Who may ask; everyone by default, which `check` warns of; recursive-dns only",
+        examples=[["192.0.2.0/24", "2001:db8::/32"]],
+    )
+    rate_limit: _Count | None = Field(
+        default=None,
+        description="Answers per second to one client; authoritative-dns: equal answers to one "
+        "client network (RRL)",
+        examples=[500],
+    )
+    engine: _Engine = Field(
+        default=EdgeEngine.NGINX,
+        description="nginx alone, or Varnish behind nginx; http-cache only",
+    )
+    cache_cookies: _Flag = Field(
+        default=False,
+        description="Whether requests with cookies may be answered from, and fill, the cache; "
+        "http-cache only",
+    )
+    shield: list[_SiteName] = Field(
+        default=[],
+        description="Sites that alone fetch from the origin, each its share of the URLs; "
+        "http-cache only",
+        examples=[["nrt", "lhr"]],
+    )
+    handoff: list[_UrlPath] = Field(
+        default=[],
+        description="Paths whose requests are moved to the site's unicast address (307), so that "
+        "a long download outlives a route change; http-cache only",
+        examples=[["/download/"]],
     )
     health: RawServiceHealth | None = Field(
         default=None,
@@ -283,6 +339,17 @@ class RawSpec(_Raw):
         examples=[{"interval": "1s"}],
         json_schema_extra={"default": {}},
     )
+    secrets: _Path | None = Field(
+        default=None,
+        description="Folder of the keys that all sites share, relative to the spec: "
+        "`ridgeline secrets new` fills it; without it a rehearsal makes its own",
+        examples=["secrets"],
+    )
+    rescue: _Flag = Field(
+        default=False,
+        description="Send segments of a flow that a route change brought to the wrong site back "
+        "to the site that owns it",
+    )
     sites: dict[_SiteName, RawSite] = Field(
         min_length=1,
         description="The places that announce, by name",
@@ -307,4 +374,6 @@ class RawParts(_Raw):
     prefixes: list[_Prefix] | None = None
     services: dict[_Name, RawService] = {}
     health: RawHealth | None = None
+    secrets: _Path | None = None
+    rescue: _Flag = False
     sites: dict[_SiteName, RawSitePart] = {}

@@ -55,6 +55,8 @@ def check_meaning(parts: RawParts, report: Report, *, complete: bool) -> None:
             _check_addresses(name, service, table, report)
         if parts.health is not None:
             _check_service_health(name, service, parts.health, report)
+        if complete:
+            _check_shield(name, service, parts, report)
     _check_shared_addresses(parts.services, report)
     if parts.health is not None:
         _check_patience(("health",), parts.health, report)
@@ -134,25 +136,89 @@ def _check_service(name: str, service: RawService, report: Report) -> None:
         report.problem(
             (*where, "zones"), "an authoritative-dns service needs at least one zone file"
         )
-    if service.kind is not ServiceKind.AUTHORITATIVE_DNS and service.zones:
-        report.problem(
-            (*where, "zones"), f"only authoritative-dns has zones; this is {service.kind.value}"
-        )
     if service.kind is ServiceKind.HTTP_CACHE and service.origin is None:
         report.problem(
             (*where, "origin"),
             "an http-cache service needs an origin, such as http://origin.example.test:8080",
         )
-    if service.kind is not ServiceKind.HTTP_CACHE and service.origin is not None:
+    _check_fields_of_kind(where, service, report)
+    _check_tls(where, service, report)
+    if service.kind is ServiceKind.AUTHORITATIVE_DNS and service.dnssec and not service.primary:
         report.problem(
-            (*where, "origin"), f"only http-cache has an origin; this is {service.kind.value}"
+            (*where, "dnssec"),
+            "zones are signed by the hidden primary: write `primary: true` too, or sign the files",
         )
-    if service.kind is not ServiceKind.HTTP_CACHE and service.tls is not None:
-        report.problem((*where, "tls"), f"only http-cache has tls; this is {service.kind.value}")
+    if service.kind is ServiceKind.RECURSIVE_DNS and not service.clients:
+        report.warning(
+            where,
+            "answers everyone, within a rate limit: list the networks of its `clients`, or write "
+            '`clients: [0.0.0.0/0, "::/0"]` if everyone is meant (RFC 5358)',
+        )
     for index in _repeated(service.zones):
         report.problem((*where, "zones", index), f"{service.zones[index]} stands twice")
     for index in _repeated(service.addresses):
         report.problem((*where, "addresses", index), f"{service.addresses[index]} stands twice")
+
+
+# Which kinds have a field that is not for all.
+_FIELDS_OF_KINDS: Final[dict[str, tuple[ServiceKind, ...]]] = {
+    "zones": (ServiceKind.AUTHORITATIVE_DNS,),
+    "primary": (ServiceKind.AUTHORITATIVE_DNS,),
+    "dnssec": (ServiceKind.AUTHORITATIVE_DNS, ServiceKind.RECURSIVE_DNS),
+    "clients": (ServiceKind.RECURSIVE_DNS,),
+    "rate_limit": (
+        ServiceKind.AUTHORITATIVE_DNS,
+        ServiceKind.RECURSIVE_DNS,
+        ServiceKind.HTTP_CACHE,
+    ),
+    "tls": (ServiceKind.HTTP_CACHE, ServiceKind.RECURSIVE_DNS),
+    "origin": (ServiceKind.HTTP_CACHE,),
+    "engine": (ServiceKind.HTTP_CACHE,),
+    "cache_cookies": (ServiceKind.HTTP_CACHE,),
+    "shield": (ServiceKind.HTTP_CACHE,),
+    "handoff": (ServiceKind.HTTP_CACHE,),
+}
+
+
+def _check_fields_of_kind(where: Location, service: RawService, report: Report) -> None:
+    for field in sorted(service.model_fields_set & _FIELDS_OF_KINDS.keys()):
+        kinds = _FIELDS_OF_KINDS[field]
+        if service.kind not in kinds and getattr(service, field) not in (None, [], False):
+            names = " and ".join(kind.value for kind in kinds)
+            have = "has" if len(kinds) == 1 else "have"
+            article = {"origin": "an origin", "engine": "an engine", "shield": "a shield"}
+            what = article.get(field, field)
+            report.problem(
+                (*where, field), f"only {names} {have} {what}; this is {service.kind.value}"
+            )
+
+
+def _check_tls(where: Location, service: RawService, report: Report) -> None:
+    tls = service.tls
+    if tls is None:
+        return
+    if (tls.certificate is None) != (tls.key is None):
+        there, missing = ("key", "certificate") if tls.key else ("certificate", "key")
+        report.problem((*where, "tls"), f"has a {there} and no {missing}: name both, or neither")
+    elif tls.certificate is None:
+        report.warning(
+            (*where, "tls"),
+            "names no certificate: a rehearsal signs one of its own, production needs one",
+        )
+
+
+def _check_shield(name: str, service: RawService, parts: RawParts, report: Report) -> None:
+    states = {site.lower(): part.state for site, part in parts.sites.items()}
+    for index, site in enumerate(service.shield):
+        where = ("services", name, "shield", index)
+        if site.lower() not in states:
+            near = did_you_mean(site.lower(), list(states))
+            hint = f"; did you mean {near}?" if near else f": {listed(list(states))}"
+            report.problem(where, f"{site} is none of the sites{hint}")
+        elif states[site.lower()] is SiteState.PLANNED:
+            report.problem(where, f"{site} is planned: it cannot fetch for the others yet")
+    for index in _repeated([site.lower() for site in service.shield]):
+        report.problem(("services", name, "shield", index), f"{service.shield[index]} stands twice")
 
 
 def _check_addresses(name: str, service: RawService, table: PrefixTable, report: Report) -> None:

@@ -34,6 +34,15 @@ class SiteState(Enum):
     """Predicted, not announced."""
 
 
+class EdgeEngine(Enum):
+    """What an HTTP cache runs at each site."""
+
+    NGINX = "nginx"
+    """nginx alone: light, for labs of many sites."""
+    VARNISH = "varnish"
+    """nginx for TLS and HTTP/2 in front of Varnish, which caches."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """When a service counts as healthy. Times in seconds."""
@@ -51,6 +60,7 @@ class Tls:
     """Where a service's certificate and key are, as written in the file."""
 
     certificate: str
+    """Empty, like the key: a rehearsal signs one of its own; production has none."""
     key: str
 
 
@@ -68,6 +78,21 @@ class Service:
     """URL of the origin; empty unless the kind is an HTTP cache."""
     tls: Tls | None
     health: Health
+    primary: bool = False
+    """A hidden primary holds the zones and sends them to the sites; authoritative DNS only."""
+    dnssec: bool = False
+    """The primary signs the zones (authoritative DNS); answers are validated (recursive DNS)."""
+    clients: tuple[Prefix, ...] = ()
+    """Who may ask a recursive resolver; empty: everyone, within the rate limit."""
+    rate_limit: int | None = None
+    """Answers per second to one client or client network; None: the engine's default of ours."""
+    engine: EdgeEngine = EdgeEngine.NGINX
+    cache_cookies: bool = False
+    """Whether requests with cookies may be answered from, and fill, an HTTP cache."""
+    shield: tuple[str, ...] = ()
+    """Sites that alone fetch from the origin, each its share of the URLs; empty: every site does."""
+    handoff: tuple[str, ...] = ()
+    """Path prefixes whose requests move to the site's unicast address (307), to outlive a route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +138,10 @@ class Spec:
     services: tuple[Service, ...]
     sites: tuple[Site, ...]
     """At least one; in file order."""
+    secrets: str = ""
+    """Folder of keys that all sites share, as written; empty: a rehearsal makes its own."""
+    rescue: bool = False
+    """Whether segments that a route change brought to the wrong site are sent back to their own."""
 
     def site(self, name: str) -> Site:
         """Return the site of that name.

@@ -9,7 +9,16 @@ from ridgeline.errors import InputError, Problem
 from ridgeline.spec._raw import RawHealth, RawParts, RawService, RawSite, RawSpec, RawUpstream
 from ridgeline.spec.document import MAX_PROBLEMS, Entries, Location, find, read_document
 from ridgeline.spec.meaning import check_meaning, merge_health, place_of
-from ridgeline.spec.model import Health, Prefix, Service, Site, Spec, Tls, Upstream
+from ridgeline.spec.model import (
+    Health,
+    Prefix,
+    Service,
+    ServiceKind,
+    Site,
+    Spec,
+    Tls,
+    Upstream,
+)
 from ridgeline.spec.report import Report
 from ridgeline.spec.shape import read_shape
 
@@ -124,8 +133,9 @@ def _named_files(parts: RawParts, report: Report) -> Iterator[NamedFile]:
         ]
         if service.tls is not None:
             tls = service.tls
-            named.append(((*here, "tls", "certificate"), tls.certificate, FileKind.CERTIFICATE))
-            named.append(((*here, "tls", "key"), tls.key, FileKind.KEY))
+            if tls.certificate is not None and tls.key is not None:
+                named.append(((*here, "tls", "certificate"), tls.certificate, FileKind.CERTIFICATE))
+                named.append(((*here, "tls", "key"), tls.key, FileKind.KEY))
         for location, path, holds in named:
             yield NamedFile(path=path, holds=holds, at=report.at(location))
 
@@ -144,6 +154,8 @@ def _build(raw: RawSpec, root: Entries, file: str) -> Spec:
             _build_site(name, site, prefixes, line=find(root, ("sites", name)).key_at.line)
             for name, site in raw.sites.items()
         ),
+        secrets=raw.secrets or "",
+        rescue=raw.rescue,
     )
 
 
@@ -155,10 +167,18 @@ def _build_service(name: str, raw: RawService, defaults: RawHealth) -> Service:
         addresses=tuple(raw.addresses),
         zones=tuple(raw.zones),
         origin=raw.origin or "",
-        tls=Tls(certificate=raw.tls.certificate, key=raw.tls.key) if raw.tls else None,
+        tls=Tls(certificate=raw.tls.certificate or "", key=raw.tls.key or "") if raw.tls else None,
         health=Health(
             interval=health.interval, timeout=health.timeout, fall=health.fall, rise=health.rise
         ),
+        primary=raw.primary,
+        dnssec=raw.kind is ServiceKind.RECURSIVE_DNS if raw.dnssec is None else raw.dnssec,
+        clients=tuple(raw.clients),
+        rate_limit=raw.rate_limit,
+        engine=raw.engine,
+        cache_cookies=raw.cache_cookies,
+        shield=tuple(site.lower() for site in raw.shield),
+        handoff=tuple(raw.handoff),
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from ridgeline.net.airports import codes_of_city, find_place
 from ridgeline.net.community import BLACKHOLE, Community, parse_community
 from ridgeline.net.place import Place
-from ridgeline.spec.model import Address, Prefix, ServiceKind, SiteState
+from ridgeline.spec.model import Address, EdgeEngine, Prefix, ServiceKind, SiteState
 from ridgeline.spec.words import did_you_mean, listed, shown
 
 NAME: Final = (
@@ -16,6 +16,7 @@ NAME: Final = (
 )
 CODE: Final = r"[A-Za-z]{3}"
 DURATION: Final = r"[0-9]{1,6}(\.[0-9]{1,6})?(ms|s|m)"
+URL_PATH: Final = r"/[A-Za-z0-9._~/-]{0,200}"
 MAX_PREPEND: Final = 10
 MAX_DURATION: Final = 3600.0
 _MAX_COUNT: Final = 10**12
@@ -260,6 +261,33 @@ def parse_origin(text: str) -> str:
 def parse_kind(text: str) -> ServiceKind:
     """Read what answers on a service's addresses."""
     return ServiceKind(_choose(text, [kind.value for kind in ServiceKind], "a kind of service"))
+
+
+def parse_engine(text: str) -> EdgeEngine:
+    """Read what an HTTP cache runs."""
+    return EdgeEngine(_choose(text, [engine.value for engine in EdgeEngine], "an engine"))
+
+
+def parse_clients(text: str) -> Prefix:
+    """Read a network of clients; ``0.0.0.0/0`` and ``::/0`` are everyone."""
+    address, slash, length = text.partition("/")
+    try:
+        first = ip_address(address)
+        bits = int(length) if re.fullmatch("[0-9]{1,3}", length) else -1
+        network = ip_network((first, bits if slash else first.max_prefixlen), strict=False)
+    except ValueError:
+        message = f"{shown(text)} is not a network of clients such as 192.0.2.0/24 or ::/0"
+        raise ValueError(message) from None
+    if network.network_address != first:
+        raise ValueError(f"{text} has host bits set; the network is {network}")
+    return network
+
+
+def parse_url_path(text: str) -> str:
+    """Read the beginning of a URL's path: letters, digits and ``._~/-`` alone."""
+    if not re.fullmatch(URL_PATH, text) or "//" in text or "/." in text:
+        raise ValueError(f"{shown(text)} is not the beginning of a URL's path such as /download/")
+    return text
 
 
 def parse_state(text: str) -> SiteState:

@@ -1,0 +1,28 @@
+"""What answers at a site and at a client: the daemons to run on a node, with their files."""
+
+from collections.abc import Iterator
+
+from ridgeline.lab.plan import NodeKind
+from ridgeline.lab.services.authoritative import authoritative
+from ridgeline.lab.services.base import DaemonFiles, Place, of_kind
+from ridgeline.lab.services.edge import edge, origin
+from ridgeline.lab.services.recursive import client_resolver, recursive
+from ridgeline.spec.model import ServiceKind
+
+
+def prepare(place: Place) -> Iterator[DaemonFiles]:
+    """Write the files of what runs on a node besides BIRD, and say how to start it."""
+    match place.node.kind:
+        case NodeKind.SERVER:
+            if of_kind(place.spec, ServiceKind.AUTHORITATIVE_DNS):
+                yield authoritative(place)
+            if of_kind(place.spec, ServiceKind.RECURSIVE_DNS):
+                yield recursive(place)
+            for service in of_kind(place.spec, ServiceKind.HTTP_CACHE):
+                yield edge(place, service)
+        case NodeKind.CLIENT:
+            yield client_resolver(place)
+        case NodeKind.ORIGIN:
+            yield origin(place)
+        case _:
+            return
