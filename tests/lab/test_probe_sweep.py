@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,25 @@ def test_they_agree_while_a_site_is_down_and_both_notice_who_moved(demo_lab: Any
 
 
 def test_times_are_told_only_where_the_reply_comes_back_to_who_asked(demo_lab: Any) -> None:
-    swept = from_inside(demo_lab, "nrt")
-    outside = {r.name: r for r in from_vantage_points(demo_lab, service="dns").catchment.rows()}
-    for row in swept.catchment.rows():
-        assert (row.rtt_ms is not None) == (row.site == "nrt"), row
-        if row.rtt_ms is not None:
-            assert row.rtt_ms == pytest.approx(outside[row.name].rtt_ms, abs=60)
+    def best(of: Callable[[], Swept]) -> dict[str, tuple[str | None, float | None]]:
+        """The least of three sweeps: a busy machine adds to a round trip, nothing takes from it."""
+        rows = [row for _ in range(3) for row in of().catchment.rows()]
+        times = {
+            name: [r.rtt_ms for r in rows if r.name == name] for name in {r.name for r in rows}
+        }
+        sites = {row.name: row.site for row in rows}
+        return {
+            name: (sites[name], None if None in all_ else min(t for t in all_ if t is not None))
+            for name, all_ in times.items()
+        }
+
+    inside = best(lambda: from_inside(demo_lab, "nrt"))
+    outside = best(lambda: from_vantage_points(demo_lab, service="dns"))
+    assert {site for site, rtt in inside.values() if rtt is not None} == {"nrt"}
+    for name, (site, rtt) in inside.items():
+        assert (rtt is not None) == (site == "nrt"), name
+        if rtt is not None:
+            assert rtt == pytest.approx(outside[name][1], abs=8)
 
 
 def test_a_sweep_is_a_map_like_any_other(demo_lab: Any, tmp_path: Path) -> None:

@@ -1,21 +1,18 @@
 """A prediction as a picture of the world: SVG, PNG, or an HTML page that stands alone."""
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ridgeline.app.predict import Prediction
 from ridgeline.app.prediction_document import N_WORST
 from ridgeline.catchment.inflation import Detour
 from ridgeline.catchment.model import CatchmentMap, Certainty
-from ridgeline.errors import InputError, MachineError
+from ridgeline.errors import InputError
 from ridgeline.spec.model import SiteState
 
 if TYPE_CHECKING:
     from ridgeline.picture.worldmap import ClientMark, SiteLook
 
-FORMATS: Final = (".svg", ".png", ".html")
-PNG_WIDTH: Final = 2400
 NOTED_MS: Final = 50.0  # a detour that users notice
 
 _LOOKS: "Final[dict[SiteState, SiteLook]]" = {
@@ -24,18 +21,6 @@ _LOOKS: "Final[dict[SiteState, SiteLook]]" = {
     SiteState.PLANNED: "planned",
 }
 _LEAST_SURE: Final = (Certainty.POSSIBLE, Certainty.LIKELY, Certainty.CERTAIN)
-
-
-def check_picture_name(path: str) -> None:
-    """Refuse a file name that says no format, before any work is done.
-
-    Raises
-    ------
-    InputError
-        With the endings that there are.
-    """
-    if Path(path).suffix not in FORMATS:
-        raise InputError(f"{path}: a map is drawn as {', '.join(FORMATS)}; end the name so")
 
 
 def draw_prediction(prediction: Prediction) -> str:
@@ -67,31 +52,6 @@ def draw_prediction(prediction: Prediction) -> str:
         title=f"{prediction.spec.network}: where clients land",
         subtitle=f"{prediction.prefix}, predicted on {prediction.internet}",
     )
-
-
-def write_picture(svg: str, path: str, *, title: str) -> None:
-    """Write a drawing in the format that the name ends in.
-
-    Raises
-    ------
-    MachineError
-        The file cannot be written, or PNG is asked for and nothing can make one.
-    """
-    check_picture_name(path)
-    if path.endswith(".png"):
-        from ridgeline.picture.png import svg_to_png
-
-        data = svg_to_png(svg, width=PNG_WIDTH)
-    elif path.endswith(".html"):
-        from ridgeline.picture.html import render_page
-
-        data = render_page(title, f"<main><figure>{svg}</figure></main>").encode()
-    else:
-        data = svg.encode()
-    try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _clients(prediction: Prediction) -> "list[ClientMark]":

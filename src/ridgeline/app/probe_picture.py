@@ -1,32 +1,16 @@
 """An enumeration as a picture of the world."""
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ridgeline.app.probe import Enumerated
-from ridgeline.errors import InputError, MachineError
 from ridgeline.probe.discs import cosine, unit_vector
 from ridgeline.probe.enumerate import Enumeration
 
 if TYPE_CHECKING:
     from ridgeline.picture.worldmap import ClientMark
 
-FORMATS: Final = (".svg", ".png", ".html")
-_PNG_WIDTH: Final = 2400
 _MOST_NOTES: Final = 20
-
-
-def check_picture_name(path: str) -> None:
-    """Refuse a file name that says no format, before any work is done.
-
-    Raises
-    ------
-    InputError
-        With the endings that there are.
-    """
-    if Path(path).suffix not in FORMATS:
-        raise InputError(f"{path}: a map is drawn as {', '.join(FORMATS)}; end the name so")
 
 
 def draw_enumeration(found: Enumerated, *, title: str) -> str:
@@ -55,31 +39,6 @@ def draw_enumeration(found: Enumerated, *, title: str) -> str:
             "a dot has the colour of the nearest site"
         ),
     )
-
-
-def write_picture(svg: str, path: str, *, title: str) -> None:
-    """Write a drawing in the format that the name ends in.
-
-    Raises
-    ------
-    MachineError
-        The file cannot be written, or PNG is asked for and nothing can make one.
-    """
-    check_picture_name(path)
-    if path.endswith(".png"):
-        from ridgeline.picture.png import svg_to_png
-
-        data = svg_to_png(svg, width=_PNG_WIDTH)
-    elif path.endswith(".html"):
-        from ridgeline.picture.html import render_page
-
-        data = render_page(title, f"<main><figure>{svg}</figure></main>").encode()
-    else:
-        data = svg.encode()
-    try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _names(enumeration: Enumeration) -> list[str]:

@@ -5,15 +5,14 @@ help, and loads nothing else.
 """
 
 import sys
-from importlib import import_module
 from typing import Final
 
 import click
 
 from ridgeline import __version__
+from ridgeline.cli.lazy import LazyGroup
 from ridgeline.errors import RidgelineError
 
-# Command -> (module, one line of help). Each module offers a click command named `command`.
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "The whole story in one command: a network up, tried, broken and healed."),
     "new": ("new", "Write a commented spec with a zone and a page, ready for `lab up`."),
@@ -27,27 +26,9 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        entry = _COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        command = import_module(f"ridgeline.cli.{entry[0]}").command
-        assert isinstance(command, click.Command)  # noqa: S101 - each module keeps this promise
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
 @click.group(
     cls=LazyGroup,
+    modules=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the answer is no, 2 bad input, 3 the machine did not do it.",
 )

@@ -69,7 +69,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if output is not None:
         check_map_name(output)
     if picture is not None:
-        from ridgeline.app.predict_map import check_picture_name
+        from ridgeline.app.picture_file import check_picture_name
 
         check_picture_name(picture)
     prediction = predict_file(spec, source, prefix=prefix, down=down, prepends=prepends, load=load)
@@ -89,7 +89,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 
 def _draw(prediction: "Prediction", picture: str) -> None:
-    from ridgeline.app.predict_map import draw_prediction, write_picture
+    from ridgeline.app.picture_file import write_picture
+    from ridgeline.app.predict_map import draw_prediction
 
     title = f"{prediction.spec.network}: {prediction.prefix}"
     write_picture(draw_prediction(prediction), picture, title=title)

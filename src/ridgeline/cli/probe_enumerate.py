@@ -27,12 +27,13 @@ def command(file: str, *, locations: str | None, as_json: bool, picture: str | N
     from ridgeline.app.probe_documents import enumeration_document
 
     if picture is not None:
-        from ridgeline.app.probe_picture import check_picture_name
+        from ridgeline.app.picture_file import check_picture_name
 
         check_picture_name(picture)
     found = enumerate_file(file, locations)
     if picture is not None:
-        from ridgeline.app.probe_picture import draw_enumeration, write_picture
+        from ridgeline.app.picture_file import write_picture
+        from ridgeline.app.probe_picture import draw_enumeration
 
         title = f"{found.file.target or Path(file).name}: sites by the speed of light"
         write_picture(draw_enumeration(found, title=title), picture, title=title)

@@ -97,18 +97,13 @@ def climb(provider_ptr, provider_idx, rank, seed_at, seed_key, n_customer, key, 
 
 
 @njit(cache=True)
-def propagate(
+def climb_and_cross(
     provider_ptr, provider_idx, peer_ptr, peer_idx, rank,
-    seed_at, seed_key, n_customer, refusing, key, queue, told,
+    seed_at, seed_key, n_customer, refusing, key, queue,
 ):  # fmt: skip
-    """Find every AS's route where providers form no circle; return the climbers' number.
-
-    `told` is scratch, one entry for each AS with customers: what it tells them.
-    """
+    """Find the customer and peer routes; return the climbers' number."""
     one = U(1 << 48)
     class2 = U(2 << 62)
-    class3 = U(3 << 62)
-    n = key.size
     key[:] = NONE
     for v in refusing:
         key[v] = REFUSES
@@ -121,6 +116,25 @@ def propagate(
         for e in range(peer_ptr[v], peer_ptr[v + 1]):
             u = peer_idx[e]
             key[u] = min(key[u], offer)
+    return climbers
+
+
+@njit(cache=True)
+def propagate(
+    provider_ptr, provider_idx, peer_ptr, peer_idx, rank,
+    seed_at, seed_key, n_customer, refusing, key, queue, told,
+):  # fmt: skip
+    """Find every AS's route where providers form no circle; return the climbers' number.
+
+    `told` is scratch, one entry for each AS with customers: what it tells them.
+    """
+    one = U(1 << 48)
+    class3 = U(3 << 62)
+    n = key.size
+    climbers = climb_and_cross(
+        provider_ptr, provider_idx, peer_ptr, peer_idx, rank,
+        seed_at, seed_key, n_customer, refusing, key, queue,
+    )  # fmt: skip
     # Every provider stands before its customers: one pass, each AS asking its providers.
     for v in range(told.size):
         best = key[v]
@@ -143,21 +157,12 @@ def propagate_circular(
 ):  # fmt: skip
     """Do as `propagate` for providers in circles: provider routes go down shortest first too."""
     one = U(1 << 48)
-    class2 = U(2 << 62)
     class3 = U(3 << 62)
     n = key.size
-    key[:] = NONE
-    for v in refusing:
-        key[v] = REFUSES
-    climbers = climb(provider_ptr, provider_idx, rank, seed_at, seed_key, n_customer, key, queue)
-    for seed in range(n_customer, seed_at.size):
-        key[seed_at[seed]] = min(key[seed_at[seed]], seed_key[seed])
-    for i in range(climbers):
-        v = queue[i]
-        offer = class2 | ((key[v] & LENGTH_AND_SITE) + one) | (U(rank[v]) << U(16))
-        for e in range(peer_ptr[v], peer_ptr[v + 1]):
-            u = peer_idx[e]
-            key[u] = min(key[u], offer)
+    climbers = climb_and_cross(
+        provider_ptr, provider_idx, peer_ptr, peer_idx, rank,
+        seed_at, seed_key, n_customer, refusing, key, queue,
+    )  # fmt: skip
     # Buckets by length: who has a route now (also from a site as provider), sorted by counting.
     start[:] = 0
     top = np.int64(0)

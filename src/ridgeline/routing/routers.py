@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ridgeline.routing.announce import Announcements
 from ridgeline.routing.distance import distances_km
-from ridgeline.topology.graph import AsGraph, as_graph
+from ridgeline.topology.graph import AsGraph, as_graph, sorted_rows
 from ridgeline.topology.internet import CUSTOMER_TO_PROVIDER, PEER_TO_PEER, Internet
 
 IntArray = NDArray[np.int32]
@@ -165,11 +165,8 @@ def check(net: Routers, said: Announcements) -> None:
 
 
 def _rows(n: int, row: IntArray, column: IntArray) -> Rows:
-    edge = np.sort(row.astype(np.int64) * n + column)
-    edge = edge[np.concatenate([[True], edge[1:] != edge[:-1]])] if edge.size else edge
-    ptr = np.zeros(n + 1, np.int32)
-    np.cumsum(np.bincount(edge // n, minlength=n), out=ptr[1:])
-    return Rows(ptr=ptr, idx=(edge % n).astype(np.int32))
+    ptr, idx = sorted_rows(n, row, column)
+    return Rows(ptr=ptr, idx=idx)
 
 
 def _igp(

@@ -42,9 +42,9 @@ def as_graph(internet: Internet) -> AsGraph:
     a, b = internet.pop_as[internet.link_a], internet.pop_as[internet.link_b]
     buys, peer = internet.link_rel == CUSTOMER_TO_PROVIDER, internet.link_rel == PEER_TO_PEER
     n = internet.n_as
-    provider_ptr, provider_idx = _rows(n, a[buys], b[buys])
-    customer_ptr, customer_idx = _rows(n, b[buys], a[buys])
-    peer_ptr, peer_idx = _rows(
+    provider_ptr, provider_idx = sorted_rows(n, a[buys], b[buys])
+    customer_ptr, customer_idx = sorted_rows(n, b[buys], a[buys])
+    peer_ptr, peer_idx = sorted_rows(
         n, np.concatenate([a[peer], b[peer]]), np.concatenate([b[peer], a[peer]])
     )
     return AsGraph(
@@ -59,10 +59,10 @@ def as_graph(internet: Internet) -> AsGraph:
     )
 
 
-def _rows(
+def sorted_rows(
     n: int, row: NDArray[np.int32], column: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Sort edges into rows, without repeats."""
+    """Sort edges into rows, without repeats: (where each row starts, columns), read-only."""
     edge = np.sort(row.astype(np.int64) * n + column)
     edge = edge[np.concatenate([[True], edge[1:] != edge[:-1]])] if edge.size else edge
     ptr = np.zeros(n + 1, np.int32)

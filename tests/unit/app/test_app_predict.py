@@ -6,8 +6,9 @@ import pytest
 
 from ridgeline.app.check import read_spec
 from ridgeline.app.maps import read_map, write_map
+from ridgeline.app.picture_file import write_picture
 from ridgeline.app.predict import Prepend, parse_prepend, predict, predict_file
-from ridgeline.app.predict_map import draw_prediction, write_picture
+from ridgeline.app.predict_map import draw_prediction
 from ridgeline.app.prediction_document import comparison_document, prediction_document
 from ridgeline.catchment.diff import compare
 from ridgeline.catchment.model import Certainty, Kind
