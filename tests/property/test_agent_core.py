@@ -1,14 +1,15 @@
 """What must hold of the agent whatever happens, in whatever order."""
 
 from ipaddress import ip_network
+from typing import TypeAlias
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ridgeline.agent.core import (
     Applied,
     Apply,
+    AskGuard,
     Checked,
     Command,
     Core,
@@ -29,8 +30,6 @@ P = ip_network("192.0.2.0/24")
 GOOD = Round(ok=True, reason="answers")
 BAD = Round(ok=False, reason="no answer")
 STARVED = Round(ok=False, reason="answers SERVFAIL", shared=True)
-
-pytestmark = pytest.mark.agent
 
 
 def observed(held: Stance) -> Observed:
@@ -84,39 +83,90 @@ EVENTS = st.one_of(
     st.just(Woken()),
 )
 
+Step: TypeAlias = tuple[float, Event, bool]
+"""A pause, what happens then, and whether the router's answer to it is heard."""
 
-@given(
-    st.lists(st.tuples(st.floats(0, 10), EVENTS), max_size=40),
-    st.booleans(),
-    st.sampled_from(list(Stance)),
-)
-@settings(max_examples=300, deadline=None)
-def test_after_any_history_a_router_that_obeys_ends_up_as_wanted(
-    history: list[tuple[float, Event]], guarded: bool, held: Stance
-) -> None:
-    core = core_of(Policy(guarded=guarded, damping=60), held)
+
+def settled(
+    core: Core, now: float, held: Stance, *, grants: bool = True, seconds: int = 60
+) -> tuple[float, Stance]:
+    """Let a while pass with a router that obeys and is read every half second, and a guard."""
+    core.handle(RouterFailed("reconnecting"), now=now)  # whatever it orders here is lost, too
+    for _ in range(2 * seconds):
+        now += 0.5
+        events: list[Event] = [Woken()]
+        while events:
+            commands = core.handle(*events, now=now)
+            events = [] if isinstance(events[0], Observed) else [observed(held)]
+            for command in commands:
+                if isinstance(command, AskGuard):
+                    events.insert(0, GuardAnswered(P, granted=grants))
+                if isinstance(command, Apply):
+                    held = command.wanted[P].stance
+                    events = [Applied(command.wanted), *events, observed(held)]
+    return now, held
+
+
+def lived(core: Core, history: list[Step], held: Stance) -> tuple[float, Stance]:
+    """Play a history with a router that takes every order, and is heard where the step says so."""
     now = 0.0
-    for pause, event in history:
+    for pause, event, is_heard in history:
         now += pause
-        commands = core.handle(event, now=now)
-        for stance in orders(commands):
-            held = stance  # taken, but nobody answers: the connection was lost
+        for command in core.handle(event, now=now):
+            if isinstance(command, Apply):
+                held = command.wanted[P].stance
+                if is_heard:
+                    core.handle(Applied(command.wanted), observed(held), now=now)
         if isinstance(event, Observed):
             held = event.observation.held[P]
-    # From here on the router answers, and is read every half second.
-    core.handle(RouterFailed("reconnecting"), now=now)
-    for _ in range(20):
-        now += 0.5
-        for stance in orders(core.handle(Woken(), now=now)):
-            held = stance
-            core.handle(Applied({P: core.prefixes[P].target or Wanted(stance)}), now=now)
-        for stance in orders(core.handle(observed(held), now=now)):
-            held = stance
-            core.handle(Applied({P: core.prefixes[P].target or Wanted(stance)}), now=now)
+    return now, held
+
+
+HISTORIES = st.lists(st.tuples(st.floats(0, 10), EVENTS, st.booleans()), max_size=40)
+WELL, FAILS = Checked("a", GOOD), Checked("a", BAD)
+DRAIN, LOST = DrainAsked("maintenance"), RouterFailed("no socket")
+
+
+@given(HISTORIES, st.booleans(), st.sampled_from(list(Stance)))
+@settings(max_examples=300, deadline=None)
+# The order to withdraw falls into the moment in which the connection is lost, and is lost with it.
+@example([(0, DRAIN, False), *[(10, WELL, False)] * 3], False, Stance.ANNOUNCED)
+@example(
+    [
+        (0, DRAIN, False),
+        (0, WELL, False),
+        (10, LOST, False),
+        (10, Woken(), False),
+        (10, WELL, False),
+    ],
+    False,
+    Stance.ANNOUNCED,
+)
+def test_after_any_history_a_router_that_obeys_ends_up_as_wanted(
+    history: list[Step], guarded: bool, held: Stance
+) -> None:
+    core = core_of(Policy(guarded=guarded, damping=60), held)
+    now, held = lived(core, history, held)
+    now, held = settled(core, now, held)
     state = core.prefixes[P]
     assert state.target is not None
     assert held is state.target.stance
     assert state.held is held
+    assert state.confirmed
+
+
+@given(HISTORIES, st.booleans(), st.sampled_from(list(Stance)))
+@settings(max_examples=300, deadline=None)
+def test_after_any_history_the_last_word_of_the_checks_is_carried_out(
+    history: list[Step], guarded: bool, held: Stance
+) -> None:
+    for last_word, ending in ((WELL, Stance.ANNOUNCED), (FAILS, Stance.WITHDRAWN)):
+        core = core_of(Policy(guarded=guarded, damping=1, damping_most=20), held)
+        steps = [*history, (1.0, ResumeAsked(), True), (0.0, last_word, True)]
+        now, last = lived(core, steps, held)
+        now, last = settled(core, now, last)
+        assert last is ending
+        assert core.prefixes[P].confirmed
 
 
 @given(st.lists(st.sampled_from([GOOD, STARVED]), max_size=40), st.sampled_from(list(Stance)))

@@ -36,6 +36,8 @@ GUARD_WAIT_S: Final = 1.0
 GUARD_AGAIN_S: Final = 5.0
 STOP_WITHIN_S: Final = 5.0
 """How long a stop waits for the router beyond the hold of the drain."""
+ANSWER_WITHIN_S: Final = 12.0
+"""An order of which neither `Applied` nor `RouterFailed` is heard for so long is given again."""
 
 Level: TypeAlias = Literal["info", "warning", "error"]
 
@@ -249,6 +251,8 @@ class PrefixState:
     due: float | None = None
     """When the order goes to the router (again); None: it has gone, or there is none."""
     retries: int = 0
+    ordered_at: float = 0.0
+    """When the order went to the router last."""
     taken: bool = True
     """The router took the last order, so that an observation tells something about it."""
     updates: int = 0
@@ -290,10 +294,14 @@ class Core:
         """Take events that happened by `now`; return what the runner must do, in order.
 
         Give all events that are at hand in one call: a thousand failures become one `Apply`.
+        What is due by `now` is done whether or not `Woken` is among them.
         """
         commands: list[Command] = []
         for event in events:
             self._take(event, now, commands)
+        is_due = self._wake_at is not None and now >= self._wake_at
+        if is_due:
+            self._woken(now, commands)
         wanted: dict[Prefix, Wanted] = {}
         decided = bool(self._dirty)
         while self._dirty:
@@ -303,7 +311,7 @@ class Core:
         if wanted:
             commands.insert(0, Apply(wanted))
         self._finish(now, commands)
-        if decided or not all(isinstance(event, Checked) for event in events):
+        if is_due or decided or not all(isinstance(event, Checked) for event in events):
             self._wake_at = self._next(now)
         return commands
 
@@ -342,6 +350,8 @@ class Core:
             yield p.withdraw_at
         if p.due is not None:
             yield p.due
+        elif not p.taken:
+            yield p.ordered_at + ANSWER_WITHIN_S
         if p.slot == "asked":
             yield p.slot_at + GUARD_WAIT_S
         if p.slot == "refused":
@@ -490,6 +500,12 @@ class Core:
 
     def _drain(self, event: DrainAsked, now: float, commands: list[Command]) -> None:
         until = None if event.for_s is None else now + event.for_s
+        if until is not None and until <= now:  # one from the state file, over before we started
+            commands.append(Say("info", "drain_ended", "its time was over before the start"))
+            commands.append(SaveState())
+            if self.policy.shut_sessions:
+                commands.append(OpenSessions())
+            return
         for p in self._named(event.prefixes):
             p.drain = Drain(event.reason, now, until, event.hold)
             p.withdraw_at = None
@@ -520,6 +536,10 @@ class Core:
         for p in self.prefixes.values():
             if p.drain is not None and p.drain.until is not None and now >= p.drain.until:
                 self._resume((p.prefix,), "the time given for the drain is over", commands)
+            if not p.taken and p.due is None and now >= p.ordered_at + ANSWER_WITHIN_S:
+                reason = f"nothing was heard of an order for {ANSWER_WITHIN_S:g} s: asking again"
+                commands.append(Say("warning", "order_lost", reason, p.prefix))
+                self._ask_again(p, now)
             if p.slot == "asked" and now >= p.slot_at + GUARD_WAIT_S:
                 answer = GuardAnswered(p.prefix, granted=False, reason="the fleet guard is silent")
                 self._guard_answered(answer, now, commands)
@@ -549,7 +569,7 @@ class Core:
         if decision.stance is not p.target.stance or decision.prepend != p.target.prepend:
             self._turn(p, p.target, decision, now, commands)
         if p.due is not None and now >= p.due:
-            p.due, p.taken = None, False
+            p.due, p.taken, p.ordered_at = None, False, now
             wanted[p.prefix] = p.target
         self._settle_slot(p, commands)
 
@@ -603,7 +623,7 @@ class Core:
         if p.withdraw_at is None and target.stance is not Stance.WITHDRAWN:
             own = None if p.drain is None else p.drain.hold
             p.withdraw_at = now + (self.policy.drain_hold if own is None else own)
-        if p.condition is not Condition.DOWN and p.withdraw_at and now < p.withdraw_at:
+        if p.condition is not Condition.DOWN and p.withdraw_at is not None and now < p.withdraw_at:
             return self._drained(reason)
         return self._withdrawn(p, target, reason, now, commands)
 

@@ -361,3 +361,26 @@ def test_a_reload_keeps_what_is_known() -> None:
     assert new.checks["dns"].condition is Condition.UP
     assert new.prefixes[P].drain is not None
     assert new.prefixes[P].target == Wanted(Stance.DRAINED, 0, "stays")
+
+
+def test_what_is_due_is_done_even_if_something_else_comes_first() -> None:
+    """The timer and another event fall into one moment, and the other is handled before it."""
+    bench = up(Policy(drain_hold=30))
+    bench.give(10, DrainAsked("disk swap"))
+    bench.give(40.0001, bench.seen())
+    assert bench.orders == [(10, "drained"), (40.0001, "withdrawn")]
+
+
+def test_an_order_of_which_nothing_is_heard_is_given_again() -> None:
+    core = up(fall=1).core
+    assert any(isinstance(c, Apply) for c in core.handle(DEAD, now=10))
+    assert core.wake_at == 22
+    assert any(isinstance(c, Apply) for c in core.handle(Woken(), now=22))
+
+
+def test_a_drain_whose_time_was_over_before_the_start_is_none() -> None:
+    bench = Bench(held=Stance.WITHDRAWN)
+    bench.give(0, DrainAsked("two hours, and the machine was off for three", (), 0.0))
+    bench.give(1, GOOD)
+    assert bench.orders == [(1, "announced")]
+    assert SaveState() in bench.others
