@@ -46,6 +46,7 @@ def run_on_node(lab: str, node: str, argv: list[str]) -> int:
     child = os.fork()
     if child == 0:
         os.environ["RIDGELINE_NODE"] = answer["node"]
+        os.environ.update(answer["environment"])
         os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
         try:
             os.execvp(argv[0], argv)  # noqa: S606 - no shell on purpose

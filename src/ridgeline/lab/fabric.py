@@ -4,6 +4,7 @@ Everything it holds dies with its process; there is no teardown to forget.
 """
 
 import asyncio
+import os
 import random
 import shutil
 import sys
@@ -25,6 +26,7 @@ from typing import Any, Final, TypeAlias
 from ridgeline.errors import MachineError
 from ridgeline.lab.agents import NAME, AgentOrigin, include_pattern, prepare_agent
 from ridgeline.lab.birdctl import BirdControl
+from ridgeline.lab.certificates import SYSTEM_TRUST, Certificates, trust_environment
 from ridgeline.lab.delay import LinkPlan, LinkShape, Wires, open_wires
 from ridgeline.lab.namespaces import MS_BIND, NetworkNamespace, entered, mount
 from ridgeline.lab.netlink import Batch, RouteEvent, RouteEvents, VethEnd
@@ -79,6 +81,11 @@ class Fabric:
         self._files = files
         self.secrets = make_secrets()
         """What all sites share."""
+        servers = plan.of_kind(NodeKind.SERVER)
+        own = (a for node in servers for a in (node.address4, node.address6) if a is not None)
+        self.certificates = Certificates(plan.spec, own)
+        self.trusted: Path | None = None
+        """The certificates that every program of the lab trusts; None where nothing speaks TLS."""
         self._shuffle = shuffle
         self._namespaces: dict[str, NetworkNamespace] = {}
         self._controls: dict[str, BirdControl] = {}
@@ -115,6 +122,7 @@ class Fabric:
         self._make_links()
         self._configure_nodes()
         self._set_resolver()
+        self._set_trust()
         self._watch_routes()
         self.built_s = time.monotonic() - begun
         birds = [node.name for node in plan.nodes if node.runs_bird]
@@ -131,6 +139,7 @@ class Fabric:
                 node=node,
                 zones=zones,
                 secrets=self.secrets,
+                certificates=self.certificates,
                 directory=self._files / node.name,
             )
             for files in prepare(place):
@@ -219,6 +228,15 @@ class Fabric:
                 ours = self._files / name
                 ours.write_text(text)
                 mount(str(ours), f"/etc/{name}", None, MS_BIND)
+
+    def _set_trust(self) -> None:
+        """Let every program of the lab trust the lab's own authority."""
+        self.trusted = self.certificates.write_trusted(self._files / "trusted.pem")
+        if self.trusted is None:
+            return
+        os.environ.update(trust_environment(self.trusted))
+        if SYSTEM_TRUST.exists():  # GnuTLS and others ask no environment
+            mount(str(self.trusted), str(SYSTEM_TRUST), None, MS_BIND)
 
     # Daemons.
 

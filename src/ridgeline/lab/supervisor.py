@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ridgeline.errors import InputError
+from ridgeline.lab.certificates import trust_environment
 from ridgeline.lab.download import Wanted, download
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
@@ -111,7 +112,13 @@ class Supervisor:
         opened["net"] = os.dup(self._fabric.namespace(node.name).fd)
         kinds = ["user", "pid", "net", "mnt"]  # in the order in which they must be entered
         return Passed(
-            result={"kinds": kinds, "node": node.name},
+            result={
+                "kinds": kinds,
+                "node": node.name,
+                "environment": trust_environment(self._fabric.trusted)
+                if self._fabric.trusted
+                else {},
+            },
             descriptors=[opened[kind] for kind in kinds],
         )
 

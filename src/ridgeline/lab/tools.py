@@ -1,6 +1,7 @@
 """The tools people use, run at a lab's clients, and their output read: traceroute, dig, curl."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ridgeline.errors import MachineError
+from ridgeline.lab.certificates import TRUST_VARIABLES
 from ridgeline.lab.names import read_host_name
 from ridgeline.lab.namespaces import NetworkNamespace, entered
 
@@ -50,7 +52,7 @@ def run_inside(namespace: NetworkNamespace, argv: Sequence[str], *, timeout: flo
                 text=True,
                 errors="replace",
                 timeout=timeout,
-                env=ENVIRONMENT,
+                env=ENVIRONMENT | _trust(),
                 stdin=subprocess.DEVNULL,
                 check=False,
             )
@@ -59,6 +61,11 @@ def run_inside(namespace: NetworkNamespace, argv: Sequence[str], *, timeout: flo
     except subprocess.TimeoutExpired as error:
         raise MachineError(f"`{' '.join(argv)}` did not end within {timeout:.0f} s") from error
     return Ran(status=done.returncode, output=done.stdout, errors=done.stderr)
+
+
+def _trust() -> dict[str, str]:
+    """Pass on which certificates the lab trusts; the supervisor has it in its environment."""
+    return {name: os.environ[name] for name in TRUST_VARIABLES if name in os.environ}
 
 
 def trace(namespace: NetworkNamespace, target: str, *, max_hops: int = 24) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TypeAlias
 
+from ridgeline.lab.certificates import CertificateFiles, Certificates
 from ridgeline.lab.plan import LabPlan, Node
 from ridgeline.lab.zones import Zone
 from ridgeline.render.identity import SiteIdentity
@@ -32,6 +33,7 @@ class Place:
     node: Node
     zones: tuple[Zone, ...]
     secrets: Secrets
+    certificates: Certificates
     directory: Path
     """The node's own."""
 
@@ -45,6 +47,19 @@ class Place:
         folder = self.directory / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def certificate(self, service: Service) -> CertificateFiles:
+        """Write this node's copy of a service's certificate and key, and say where it is.
+
+        The files that the spec names, or what the lab's own authority signed: the same at every
+        site. Clients of the lab trust that authority; see `ridgeline.lab.certificates`.
+
+        Raises
+        ------
+        ValueError
+            The service has no TLS.
+        """
+        return self.certificates.pair(service).write(self.folder("tls"), service.name)
 
     def identity(self) -> SiteIdentity:
         """Return what the site of this node calls itself."""

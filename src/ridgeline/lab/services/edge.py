@@ -20,11 +20,10 @@ def edge(place: Place, service: Service) -> DaemonFiles:
     behind = place.plan.node("origin")
     if behind.address4 is None:
         raise ValueError("the origin has no address")
-    base = Path(place.spec.file).parent.resolve()
     tls = None
     if service.tls is not None:
-        certificate, key = base / service.tls.certificate, base / service.tls.key
-        tls = TlsFiles(certificate=str(certificate), key=str(key))
+        files = place.certificate(service)
+        tls = TlsFiles(certificate=str(files.certificate), key=str(files.key))
     configuration = folder / "nginx.conf"
     configuration.write_text(
         render_nginx(
