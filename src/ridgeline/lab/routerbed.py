@@ -36,15 +36,17 @@ protocol bgp site4 {{
   local {four} as {asn}; neighbor {site_four} as {site_asn};
   passive yes; strict bind yes; hold time {hold}; error wait time 1, 1; graceful restart off; {extra}
   debug {{ routes, states }};
-  ipv4 {{ import all; export none; }};
+  ipv4 {{ import filter {{ {say} accept; }}; export none; }};
 }}
 protocol bgp site6 {{
   local {six} as {asn}; neighbor {site_six} as {site_asn};
   passive yes; strict bind yes; hold time {hold}; error wait time 1, 1; graceful restart off; {extra}
   debug {{ routes, states }};
-  ipv6 {{ import all; export none; }};
+  ipv6 {{ import filter {{ {say} accept; }}; export none; }};
 }}
 """
+# RFC 8326: what the neighbour takes next carries GRACEFUL_SHUTDOWN.
+_SAY_DRAINED: Final = 'if (65535, 0) ~ bgp_community then print "drained ", net;'
 _EVENT: Final = re.compile(r"^(\S+ \S+) <\w+> site[46]\.ipv[46] > (\w+)(?: \[\w+\])? (\S+)")
 _SHOWN: Final = re.compile(r"^\s+BGP\.(\w+): (.*)$", re.MULTILINE)
 
@@ -129,6 +131,7 @@ class RouterBed:
             asn=NEIGHBOUR_ASN,
             site_asn=SITE_ASN,
             hold=hold,
+            say=_SAY_DRAINED,
             extra=self.neighbour_options,
         )
         (self.folder / "neighbour.conf").write_text(text)
