@@ -11,13 +11,8 @@ from ridgeline.render.identity import SiteIdentity
 from ridgeline.render.knot import KnotSite, ZoneFile, render_knot
 from ridgeline.render.nginx import NginxSite, Origin, TlsFiles, render_nginx
 from ridgeline.render.origin import render_origin
-from ridgeline.render.unbound import (
-    ClientResolver,
-    StubZone,
-    UnboundSite,
-    render_client_resolver,
-    render_unbound,
-)
+from ridgeline.render.unbound import StubZone, UnboundSite, render_unbound
+from ridgeline.render.unbound_client import ClientResolver, render_client_resolver
 
 HERE = (ip_address("192.0.2.53"),)
 

@@ -5,7 +5,7 @@ package importable; then read what it wrote.
 """
 
 import sys
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,15 @@ from ridgeline.render.knot import KnotSite, ZoneFile, render_knot, render_whoami
 from ridgeline.render.nginx import NginxSite, Origin, TlsFiles, render_nginx
 from ridgeline.render.origin import render_origin
 from ridgeline.render.unbound import (
-    ClientResolver,
+    DnsTls,
+    RootServer,
     StubZone,
     UnboundSite,
-    render_client_resolver,
+    render_root_hints,
     render_root_zone,
     render_unbound,
 )
+from ridgeline.render.unbound_client import ClientResolver, render_client_resolver
 
 FOLDER = Path(__file__).parent
 NRT = SiteIdentity(site="nrt", network="example-anycast", domain="example-anycast.example")
@@ -30,6 +32,7 @@ DNS = (ip_address("192.0.2.53"), ip_address("2001:db8:53::53"))
 RESOLVER = (ip_address("192.0.2.1"), ip_address("2001:db8:53::1"))
 WEB = (ip_address("192.0.2.80"), ip_address("2001:db8:53::80"))
 STUBS = (StubZone(domain="example.test", addresses=DNS),)
+ROOTS = (RootServer(name="a.names.test", addresses=UNICAST),)
 HOPS = (
     (ip_address("198.18.0.1"), "ae1.cr1.nrt.tanuki.example"),
     (ip_address("2001:2::1"), "ae1.cr1.nrt.tanuki.example"),
@@ -51,9 +54,27 @@ TEXTS = {
             directory="/run/lab/nrt/unbound",
             listen=RESOLVER,
             outgoing=UNICAST,
-            stubs=STUBS,
+            roots=ROOTS,
+            validate=True,
+            trust_anchors=(f". IN DS 12345 13 2 {'ab' * 32}",),
+            tls=DnsTls(
+                certificate="/srv/tls/site.pem",
+                key="/srv/tls/site.key",
+                ticket_keys=("/srv/tls/ticket.now", "/srv/tls/ticket.before"),
+            ),
         )
     ),
+    "unbound-stubs.conf": render_unbound(
+        UnboundSite(
+            identity=NRT,
+            directory="/run/lab/nrt/unbound",
+            listen=RESOLVER,
+            outgoing=UNICAST,
+            stubs=STUBS,
+            clients=(ip_network("198.18.0.0/15"), ip_network("2001:2::/48")),
+        )
+    ),
+    "root.hints": render_root_hints(ROOTS),
     "client.conf": render_client_resolver(
         ClientResolver(directory="/run/lab/client", ptr_records=HOPS, forward=RESOLVER)
     ),
@@ -85,7 +106,7 @@ def test_the_daemon_reads_this(name: str) -> None:
 
 
 def test_every_text_that_is_kept_is_still_written() -> None:
-    kept = {file.name for file in FOLDER.iterdir() if file.suffix in {".conf", ".zone"}}
+    kept = {file.name for file in FOLDER.iterdir() if file.suffix in {".conf", ".hints", ".zone"}}
     assert kept >= TEXTS.keys()
 
 

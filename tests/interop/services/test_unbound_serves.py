@@ -22,13 +22,12 @@ from ridgeline.render.knot import (
 )
 from ridgeline.render.unbound import (
     ROOT_FILE,
-    ClientResolver,
     StubZone,
     UnboundSite,
-    render_client_resolver,
     render_root_zone,
     render_unbound,
 )
+from ridgeline.render.unbound_client import ClientResolver, render_client_resolver
 
 from .daemons import (
     DNS_PORT,

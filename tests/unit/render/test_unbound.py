@@ -8,13 +8,16 @@ import pytest
 
 from ridgeline.render.identity import WHOAMI_ZONE, SiteIdentity
 from ridgeline.render.unbound import (
-    ClientResolver,
+    OPEN_RATE_LIMIT,
+    DnsTls,
+    RootServer,
     StubZone,
     UnboundSite,
-    render_client_resolver,
+    render_root_hints,
     render_root_zone,
     render_unbound,
 )
+from ridgeline.render.unbound_client import ClientResolver, render_client_resolver
 
 AUTHORITY = (ip_address("192.0.2.53"), ip_address("2001:db8:53::53"))
 STUB = StubZone(domain="example.test", addresses=AUTHORITY)
@@ -64,15 +67,62 @@ def test_the_record_cache_is_twice_the_message_cache() -> None:
     assert [values(text, f"{what}-cache-size") for what in ("msg", "rrset")] == [["8m"], ["16m"]]
 
 
-def test_only_clients_may_ask() -> None:
-    site = replace(SITE, clients=(ip_network("198.18.0.0/15"), ip_network("2001:2::/48")))
+def test_only_clients_may_ask_and_the_sites_own_health_checks() -> None:
+    site = replace(SITE, clients=(ip_network("198.18.0.0/15"), ip_network("2001:db8:53::/64")))
     assert values(render_unbound(site), "access-control") == [
         "198.18.0.0/15 allow",
-        "2001:2::/48 allow",
+        "2001:db8:53::/64 allow",
+        "192.0.2.1/32 allow",
     ]
     assert values(render_client_resolver(CLIENT), "access-control") == [
         "127.0.0.0/8 allow",
         "::1/128 allow",
+    ]
+
+
+def test_where_nobody_is_named_everybody_may_ask_a_little() -> None:
+    limits = {
+        clients: values(render_unbound(replace(SITE, clients=clients)), "ip-ratelimit")
+        for clients in ((), (ip_network("0.0.0.0/0"),))
+    }
+    assert list(limits.values()) == [[str(OPEN_RATE_LIMIT)], []]
+    asked = render_unbound(replace(SITE, rate_limit=7))
+    assert values(asked, "ip-ratelimit") == ["7"]
+    assert values(asked, "ip-ratelimit-factor") == ["0"]
+    assert values(asked, "access-control") == ["0.0.0.0/0 allow", "::/0 allow"]
+
+
+def test_recursion_begins_at_the_root_servers_and_nowhere_else() -> None:
+    roots = (RootServer(name="a.names.test", addresses=AUTHORITY),)
+    text = render_unbound(replace(SITE, roots=roots))
+    assert values(text, "root-hints") == ['"/run/nrt/root.hints"']
+    assert "auth-zone:" not in text
+    assert render_root_hints(roots).splitlines() == [
+        ". 3600000 IN NS a.names.test.",
+        "a.names.test. 3600000 IN A 192.0.2.53",
+        "a.names.test. 3600000 IN AAAA 2001:db8:53::53",
+    ]
+
+
+def test_tls_and_https_stand_on_every_address_with_one_certificate() -> None:
+    tls = DnsTls(certificate="/tls/a.pem", key="/tls/a.key", ticket_keys=("/t/new", "/t/old"))
+    text = render_unbound(replace(SITE, tls=tls))
+    assert values(text, "interface") == [
+        f"{address}@{port}"
+        for port in (53, 853, 443)
+        for address in ("192.0.2.1", "2001:db8:53::1")
+    ]
+    assert values(text, "tls-session-ticket-keys") == ['"/t/new"', '"/t/old"']
+    assert values(text, "tls-service-pem") == ['"/tls/a.pem"']
+    assert values(text, "tls-service-key") == ['"/tls/a.key"']
+
+
+def test_stale_answers_come_as_rfc_8767_says() -> None:
+    text = render_unbound(SITE)
+    assert [values(text, f"serve-expired{of}") for of in ("", "-client-timeout", "-reply-ttl")] == [
+        ["yes"],
+        ["1800"],
+        ["30"],
     ]
 
 
@@ -125,6 +175,11 @@ def test_a_txt_record_keeps_its_quotes() -> None:
         ({"local_data": ("a IN A 192.0.2.1\nserver:",)}, "control character"),
         ({"ptr_records": ((AUTHORITY[0], 'a"'),)}, r"host name of 192\.0\.2\.53"),
         ({"cache_mb": 0}, "a cache of 0 MB"),
+        ({"tcp_clients": 0}, "0 connections"),
+        ({"rate_limit": 0}, "a rate limit of 0"),
+        ({"tls": DnsTls(certificate="a.pem", key="/k")}, "certificate 'a.pem' is not an absolute"),
+        ({"tls": DnsTls(certificate="/c", key="/k", ticket_keys=('/"',))}, "ticket key .* holds"),
+        ({"tls": DnsTls(certificate="/c", key="/k", https_port=853)}, "both have port 853"),
     ],
 )
 def test_what_cannot_stand_in_the_file_is_refused(

@@ -6,13 +6,12 @@ from ridgeline.lab.names import host_names
 from ridgeline.lab.services.base import DaemonFiles, Place, addresses_of, of_kind, unicast
 from ridgeline.render.unbound import (
     ROOT_FILE,
-    ClientResolver,
     StubZone,
     UnboundSite,
-    render_client_resolver,
     render_root_zone,
     render_unbound,
 )
+from ridgeline.render.unbound_client import ClientResolver, render_client_resolver
 from ridgeline.spec.model import ServiceKind
 
 
