@@ -14,6 +14,7 @@ from ridgeline.net.asn import Asn
 from ridgeline.net.community import BLACKHOLE, Community, render_community
 from ridgeline.net.place import Place
 from ridgeline.spec.model import (
+    EdgeEngine,
     Health,
     Prefix,
     Service,
@@ -37,17 +38,32 @@ VALID: dict[str, Any] = {
             "kind": "authoritative-dns",
             "addresses": ["192.0.2.53", "2001:db8:53::53"],
             "zones": ["zones/example.test.zone"],
+            "primary": "true",
+            "dnssec": "true",
+            "rate_limit": "500",
             "health": {"interval": "2s", "timeout": "250ms", "fall": "3", "rise": "1"},
         },
-        "resolver": {"kind": "recursive-dns", "addresses": ["192.0.2.1"]},
+        "resolver": {
+            "kind": "recursive-dns",
+            "addresses": ["192.0.2.1"],
+            "clients": ["198.51.100.0/24", "2001:db8::/32"],
+            "dnssec": "false",
+            "tls": {"certificate": "tls/dns.pem", "key": "tls/dns.key"},
+        },
         "web": {
             "kind": "http-cache",
             "addresses": ["192.0.2.80"],
             "origin": "http://origin.example.test:8080",
             "tls": {"certificate": "tls/site.pem", "key": "tls/site.key"},
+            "engine": "varnish",
+            "cache_cookies": "false",
+            "shield": ["nrt", "lhr"],
+            "handoff": ["/download/"],
         },
     },
     "health": {"interval": "1s", "timeout": "500ms", "fall": "2", "rise": "3"},
+    "secrets": "secrets",
+    "rescue": "true",
     "sites": {
         "nrt": {
             "upstreams": [
@@ -282,21 +298,49 @@ def healths(draw: st.DrawFn) -> Health:
     )
 
 
+networks: st.SearchStrategy[Prefix] = st.one_of(
+    st.sampled_from([IPv4Network("0.0.0.0/0"), IPv6Network("::/0"), *PREFIXES]),
+    st.builds(IPv4Network, st.tuples(st.integers(0, 2**32 - 1), st.just(32))),
+)
+url_paths = st.from_regex(r"\A(/[A-Za-z0-9_~-]{1,9}){1,3}/?\Z")
+
+
 @st.composite
-def services(draw: st.DrawFn, name: str, number: int, prefix: Prefix) -> Service:
+def services(
+    draw: st.DrawFn, name: str, number: int, prefix: Prefix, site_names: list[str]
+) -> Service:
     kind = draw(st.sampled_from(ServiceKind))
-    is_cache = kind is ServiceKind.HTTP_CACHE
-    is_dns = kind is ServiceKind.AUTHORITATIVE_DNS
-    tls = st.builds(Tls, certificate=paths, key=paths)
+    is_cache, is_dns, is_resolver = (
+        kind is one
+        for one in (
+            ServiceKind.HTTP_CACHE,
+            ServiceKind.AUTHORITATIVE_DNS,
+            ServiceKind.RECURSIVE_DNS,
+        )
+    )
+    tls = st.just(Tls(certificate="", key="")) | st.builds(Tls, certificate=paths, key=paths)
+    primary = is_dns and draw(st.booleans())
     address: IPv4Address | IPv6Address = prefix.network_address + 1 + number
+
+    def some(of: st.SearchStrategy[Any], *, only: bool, least: int = 0) -> tuple[Any, ...]:
+        return tuple(draw(st.lists(of, min_size=least, max_size=3, unique=True))) if only else ()
+
     return Service(
         name=name,
         kind=kind,
         addresses=(address,),
-        zones=tuple(draw(st.lists(paths, min_size=1, max_size=3, unique=True))) if is_dns else (),
+        zones=some(paths, only=is_dns, least=1),
         origin="https://origin.example.test" if is_cache else "",
-        tls=draw(st.none() | tls) if is_cache else None,
+        tls=draw(st.none() | tls) if is_cache or is_resolver else None,
         health=draw(healths()),
+        primary=primary,
+        dnssec=(primary or is_resolver) and draw(st.booleans()),
+        clients=some(networks, only=is_resolver),
+        rate_limit=None if kind is ServiceKind.CUSTOM else draw(st.none() | st.integers(1, 10**9)),
+        engine=draw(st.sampled_from(EdgeEngine)) if is_cache else EdgeEngine.NGINX,
+        cache_cookies=is_cache and draw(st.booleans()),
+        shield=some(st.sampled_from(site_names), only=is_cache and bool(site_names)),
+        handoff=some(url_paths, only=is_cache),
     )
 
 
@@ -337,16 +381,20 @@ def specs(draw: st.DrawFn) -> Spec:
     site_names = st.lists(
         names | st.sampled_from(["nrt", "lhr", "no"]), min_size=1, max_size=4, unique=True
     )
+    places = tuple(draw(sites(name, prefixes)) for name in draw(site_names))
+    there = [site.name for site in places if site.state is not SiteState.PLANNED]
     return Spec(
         file=FILE,
         network=draw(names),
         asn=Asn(64500),
         prefixes=prefixes,
         services=tuple(
-            draw(services(name, number, draw(st.sampled_from(prefixes))))
+            draw(services(name, number, draw(st.sampled_from(prefixes)), there))
             for number, name in enumerate(draw(some_names))
         ),
-        sites=tuple(draw(sites(name, prefixes)) for name in draw(site_names)),
+        sites=places,
+        secrets=draw(st.just("") | paths),
+        rescue=draw(st.booleans()),
     )
 
 
@@ -357,6 +405,8 @@ def written_out(spec: Spec) -> str:
             "network": spec.network,
             "asn": str(spec.asn),
             "prefixes": list(map(str, spec.prefixes)),
+            **({"secrets": f"{spec.secrets}/"} if spec.secrets else {}),
+            "rescue": str(spec.rescue),
             "services": {service.name: service_fields(service) for service in spec.services},
             "sites": {site.name: site_fields(site) for site in spec.sites},
         },
@@ -380,8 +430,18 @@ def service_fields(service: Service) -> dict[str, Any]:
     if service.origin:
         fields["origin"] = service.origin
     if service.tls:
-        fields["tls"] = {"certificate": service.tls.certificate, "key": service.tls.key}
-    return fields
+        both = {"certificate": service.tls.certificate, "key": service.tls.key}
+        fields["tls"] = both if service.tls.key else {}
+    if service.kind is ServiceKind.HTTP_CACHE:
+        fields |= {"engine": service.engine.value, "cache_cookies": str(service.cache_cookies)}
+    if service.kind in {ServiceKind.AUTHORITATIVE_DNS, ServiceKind.RECURSIVE_DNS}:
+        fields["dnssec"] = str(service.dnssec)
+    if service.kind is ServiceKind.AUTHORITATIVE_DNS:
+        fields["primary"] = str(service.primary)
+    if service.rate_limit is not None:
+        fields["rate_limit"] = str(service.rate_limit)
+    lists = {"clients": service.clients, "shield": service.shield, "handoff": service.handoff}
+    return fields | {key: list(map(str, items)) for key, items in lists.items() if items}
 
 
 def site_fields(site: Site) -> dict[str, Any]:

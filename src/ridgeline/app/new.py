@@ -74,7 +74,9 @@ def render_new_spec(name: str, places: Sequence[Place]) -> str:
     """Write the commented spec; a name that cannot be a network's becomes `example-anycast`."""
     network = name.lower() if re.fullmatch(NAME, name.lower()) else "example-anycast"
     sites = "\n".join(_render_site(place, first=i == 0) for i, place in enumerate(places))
-    return Template(_template("new-spec.yaml")).substitute(network=network, sites=sites.rstrip())
+    return Template(_template("new-spec.yaml")).substitute(
+        network=network, shield=places[0].code, sites=sites.rstrip()
+    )
 
 
 def _places(sites: Sequence[str]) -> tuple[Place, ...]:

@@ -88,6 +88,7 @@ _Lon = Annotated[
 _Words = Annotated[str, _only_text(values.parse_words), _text()]
 _Country = Annotated[str, _only_text(values.parse_country), _text("[A-Za-z]{2}")]
 _Path = Annotated[str, _only_text(values.parse_path), _text()]
+_Folder = Annotated[str, _only_text(values.parse_folder), _text()]
 _Origin = Annotated[str, _only_text(values.parse_origin), _text("https?://.+")]
 _Kind = Annotated[
     ServiceKind,
@@ -99,7 +100,7 @@ _Engine = Annotated[
     _only_text(values.parse_engine),
     WithJsonSchema({"type": "string", "enum": [engine.value for engine in EdgeEngine]}),
 ]
-_Clients = Annotated[Prefix, _only_text(values.parse_clients), _text("[0-9A-Fa-f.:]+/[0-9]+")]
+_Clients = Annotated[Prefix, _only_text(values.parse_clients), _text("[0-9A-Fa-f.:]+(/[0-9]+)?")]
 _UrlPath = Annotated[str, _only_text(values.parse_url_path), _text(values.URL_PATH)]
 _State = Annotated[
     SiteState,
@@ -194,6 +195,7 @@ class RawService(_Raw):
     )
     clients: list[_Clients] = Field(
         default=[],
+        min_length=1,
         description="Who may ask; everyone by default, which `check` warns of; recursive-dns only",
         examples=[["192.0.2.0/24", "2001:db8::/32"]],
     )
@@ -214,12 +216,14 @@ class RawService(_Raw):
     )
     shield: list[_SiteName] = Field(
         default=[],
+        min_length=1,
         description="Sites that alone fetch from the origin, each its share of the URLs; "
         "http-cache only",
         examples=[["nrt", "lhr"]],
     )
     handoff: list[_UrlPath] = Field(
         default=[],
+        min_length=1,
         description="Paths whose requests are moved to the site's unicast address (307), so that "
         "a long download outlives a route change; http-cache only",
         examples=[["/download/"]],
@@ -339,7 +343,7 @@ class RawSpec(_Raw):
         examples=[{"interval": "1s"}],
         json_schema_extra={"default": {}},
     )
-    secrets: _Path | None = Field(
+    secrets: _Folder | None = Field(
         default=None,
         description="Folder of the keys that all sites share, relative to the spec: "
         "`ridgeline secrets new` fills it; without it a rehearsal makes its own",
@@ -374,6 +378,6 @@ class RawParts(_Raw):
     prefixes: list[_Prefix] | None = None
     services: dict[_Name, RawService] = {}
     health: RawHealth | None = None
-    secrets: _Path | None = None
+    secrets: _Folder | None = None
     rescue: _Flag = False
     sites: dict[_SiteName, RawSitePart] = {}

@@ -40,8 +40,12 @@ _LONGEST: Final = {4: 24, 6: 48}
 _PORTS: Final = {
     ServiceKind.AUTHORITATIVE_DNS: frozenset({53}),
     ServiceKind.RECURSIVE_DNS: frozenset({53}),
-    ServiceKind.HTTP_CACHE: frozenset({80, 443}),
+    ServiceKind.HTTP_CACHE: frozenset({80}),
     ServiceKind.CUSTOM: frozenset[int](),
+}
+_TLS_PORTS: Final = {
+    ServiceKind.RECURSIVE_DNS: frozenset({443, 853}),  # RFC 8484 and RFC 7858
+    ServiceKind.HTTP_CACHE: frozenset({443}),
 }
 
 
@@ -148,16 +152,12 @@ def _check_service(name: str, service: RawService, report: Report) -> None:
             (*where, "dnssec"),
             "zones are signed by the hidden primary: write `primary: true` too, or sign the files",
         )
-    if service.kind is ServiceKind.RECURSIVE_DNS and not service.clients:
-        report.warning(
-            where,
-            "answers everyone, within a rate limit: list the networks of its `clients`, or write "
-            '`clients: [0.0.0.0/0, "::/0"]` if everyone is meant (RFC 5358)',
-        )
-    for index in _repeated(service.zones):
-        report.problem((*where, "zones", index), f"{service.zones[index]} stands twice")
-    for index in _repeated(service.addresses):
-        report.problem((*where, "addresses", index), f"{service.addresses[index]} stands twice")
+    if service.kind is ServiceKind.RECURSIVE_DNS:
+        _check_clients(where, service, report)
+    lists = ("zones", "addresses", "clients", "handoff")
+    for field, items in ((field, getattr(service, field)) for field in lists):
+        for index in _repeated(items):
+            report.problem((*where, field, index), f"{items[index]} stands twice")
 
 
 # Which kinds have a field that is not for all.
@@ -180,17 +180,44 @@ _FIELDS_OF_KINDS: Final[dict[str, tuple[ServiceKind, ...]]] = {
 }
 
 
+_WITH_ARTICLE: Final = {
+    "origin": "an origin",
+    "primary": "a primary",
+    "rate_limit": "a rate limit",
+    "engine": "an engine",
+    "cache_cookies": "a rule for cookies",
+    "shield": "a shield",
+    "handoff": "paths to hand off",
+}
+
+
 def _check_fields_of_kind(where: Location, service: RawService, report: Report) -> None:
     for field in sorted(service.model_fields_set & _FIELDS_OF_KINDS.keys()):
         kinds = _FIELDS_OF_KINDS[field]
         if service.kind not in kinds and getattr(service, field) not in (None, [], False):
-            names = " and ".join(kind.value for kind in kinds)
+            names = listed([kind.value for kind in kinds], "and")
             have = "has" if len(kinds) == 1 else "have"
-            article = {"origin": "an origin", "engine": "an engine", "shield": "a shield"}
-            what = article.get(field, field)
             report.problem(
-                (*where, field), f"only {names} {have} {what}; this is {service.kind.value}"
+                (*where, field),
+                f"only {names} {have} {_WITH_ARTICLE.get(field, field)}; "
+                f"this is {service.kind.value}",
             )
+
+
+def _check_clients(where: Location, service: RawService, report: Report) -> None:
+    if not service.clients:
+        report.warning(
+            where,
+            "answers everyone, within a rate limit: list the networks of its `clients`, or write "
+            '`clients: [0.0.0.0/0, "::/0"]` if everyone is meant (RFC 5358)',
+        )
+        return
+    served = {network.version for network in service.clients}
+    for version in sorted({address.version for address in service.addresses} - served):
+        report.warning(
+            (*where, "clients"),
+            f"hold no IPv{version} network: what asks its IPv{version} address is refused",
+        )
 
 
 def _check_tls(where: Location, service: RawService, report: Report) -> None:
@@ -263,14 +290,22 @@ def _check_addresses(name: str, service: RawService, table: PrefixTable, report:
         )
 
 
+def _ports(service: RawService) -> frozenset[int]:
+    tls = _TLS_PORTS.get(service.kind, frozenset()) if service.tls is not None else frozenset()
+    return _PORTS[service.kind] | tls
+
+
 def _check_shared_addresses(services: dict[str, RawService], report: Report) -> None:
-    owners: dict[tuple[Address, frozenset[int]], str] = {}
+    owners: dict[tuple[Address, int], str] = {}
     for name, service in services.items():
-        ports = _PORTS[service.kind]
         for index, address in enumerate(service.addresses):
-            owner = owners.setdefault((address, ports), name)
-            if ports and owner != name:
-                on = f"port{'s' if len(ports) > 1 else ''} {listed(map(str, sorted(ports)), 'and')}"
+            taken: dict[str, list[int]] = {}
+            for port in sorted(_ports(service)):
+                owner = owners.setdefault((address, port), name)
+                if owner != name:
+                    taken.setdefault(owner, []).append(port)
+            for owner, ports in taken.items():
+                on = f"port{'s' if len(ports) > 1 else ''} {listed(map(str, ports), 'and')}"
                 report.problem(
                     ("services", name, "addresses", index),
                     f"{address} is {owner}'s already, and both answer on {on}",

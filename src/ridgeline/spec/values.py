@@ -241,6 +241,14 @@ def parse_path(text: str) -> str:
     return text
 
 
+def parse_folder(text: str) -> str:
+    """Read the path of a folder, with or without a closing slash."""
+    folder = text.rstrip("/") if text.strip("/") else text
+    if folder.removeprefix("./") in ("", "."):
+        raise ValueError(f"{shown(text)} is the folder of the spec; name one inside it, or another")
+    return parse_path(folder)
+
+
 def parse_origin(text: str) -> str:
     """Read where an HTTP cache fetches from: scheme, host and port (RFC 6454, section 4)."""
     example = "such as http://origin.example.test:8080"
@@ -269,22 +277,28 @@ def parse_engine(text: str) -> EdgeEngine:
 
 
 def parse_clients(text: str) -> Prefix:
-    """Read a network of clients; ``0.0.0.0/0`` and ``::/0`` are everyone."""
+    """Read a network of clients, or one client; ``0.0.0.0/0`` and ``::/0`` are everyone."""
+    if text in ("any", "all", "everyone", "*", "0/0"):
+        raise ValueError(f'{shown(text)} is not a network: write 0.0.0.0/0 and "::/0" for everyone')
     address, slash, length = text.partition("/")
     try:
         first = ip_address(address)
         bits = int(length) if re.fullmatch("[0-9]{1,3}", length) else -1
         network = ip_network((first, bits if slash else first.max_prefixlen), strict=False)
     except ValueError:
-        message = f"{shown(text)} is not a network of clients such as 192.0.2.0/24 or ::/0"
+        message = f"{shown(text)} is not a network of clients such as 192.0.2.0/24 or 2001:db8::/32"
         raise ValueError(message) from None
+    if getattr(first, "scope_id", None):
+        raise ValueError(f"{shown(text)} names an interface; a network of clients has none")
     if network.network_address != first:
         raise ValueError(f"{text} has host bits set; the network is {network}")
     return network
 
 
 def parse_url_path(text: str) -> str:
-    """Read the beginning of a URL's path: letters, digits and ``._~/-`` alone."""
+    """Read the beginning of a URL's path: letters, digits and ``._~/-`` alone (RFC 3986)."""
+    if text == "/":
+        raise ValueError("'/' is every path: name those of long downloads, such as /download/")
     if not re.fullmatch(URL_PATH, text) or "//" in text or "/." in text:
         raise ValueError(f"{shown(text)} is not the beginning of a URL's path such as /download/")
     return text

@@ -12,7 +12,7 @@ from ridgeline.routing.announce import announcements
 from ridgeline.spec.model import ServiceKind
 from ridgeline.spec.parse import examine_spec, parse_spec_with_warnings
 
-OPTION = re.compile(r"^( *)# ([a-z]+: )", re.MULTILINE)
+OPTION = re.compile(r"^( *)# ([a-z_]+: )", re.MULTILINE)
 
 
 def test_what_it_writes_is_right_as_it_stands(tmp_path: Path) -> None:
@@ -40,12 +40,17 @@ def test_every_site_announces_to_networks_of_the_built_in_internet(tmp_path: Pat
 def test_each_option_may_be_switched_on_where_it_stands(tmp_path: Path) -> None:
     text = new_network(tmp_path)[0].read_text()
     switched_on = OPTION.sub(r"\1\2", text)
-    assert len(OPTION.findall(text)) == 9
+    assert len(OPTION.findall(text)) == 20
     spec, _ = parse_spec_with_warnings(switched_on, file="spec.yaml")
     first = spec.sites[0]
     assert (first.capacity, first.upstreams[0].prepend) == (200000, 0)
     assert len(first.upstreams[0].prefixes) == 1
-    assert next(s for s in spec.services if s.kind is ServiceKind.HTTP_CACHE).tls is not None
+    dns, resolver, web = spec.services
+    assert web.kind is ServiceKind.HTTP_CACHE
+    assert web.tls is not None
+    assert resolver.tls is not None
+    assert (web.shield, web.handoff, dns.rate_limit) == (("nrt",), ("/download/",), 500)
+    assert spec.secrets == "secrets"
 
 
 def test_the_defaults_it_tells_are_the_defaults(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from ridgeline.errors import InputError, Problem
 from ridgeline.net.place import Place
-from ridgeline.spec.model import Health, ServiceKind, SiteState, Tls
+from ridgeline.spec.model import EdgeEngine, Health, ServiceKind, SiteState, Tls
 from ridgeline.spec.parse import (
     FileKind,
     decode_spec,
@@ -62,6 +62,48 @@ def test_a_cache_has_an_origin_and_may_have_tls() -> None:
     assert service.origin == "https://origin.example.test"
     assert service.tls == Tls(certificate="tls/a.pem", key="/etc/tls/a.key")
     assert service.addresses == (ip_address("192.0.2.53"),)
+
+
+def test_a_resolver_validates_unless_told_and_a_name_server_signs_only_if_told() -> None:
+    zones, resolver = "    kind: authoritative-dns\n    zones: [a]\n", "    kind: recursive-dns\n"
+    for text, signed in (
+        (zones, False),
+        (f"{zones}    primary: true\n    dnssec: true\n", True),
+        (resolver, True),
+        (f"{resolver}    dnssec: false\n", False),
+    ):
+        (service,) = parse_spec(with_service(text), file="x").services
+        assert service.dnssec is signed
+
+
+def test_an_edge_is_light_and_alone_unless_told() -> None:
+    plain = "    kind: http-cache\n    origin: http://198.51.100.1\n"
+    (service,) = parse_spec(with_service(plain), file="x").services
+    assert (service.engine, service.cache_cookies) == (EdgeEngine.NGINX, False)
+    assert (service.shield, service.handoff, service.rate_limit) == ((), (), None)
+    (service,) = parse_spec(with_service(f"{plain}    tls: {{}}\n"), file="x").services
+    assert service.tls == Tls(certificate="", key="")
+
+
+def test_shared_keys_are_in_a_folder_or_nowhere_and_no_flow_is_rescued_unasked() -> None:
+    plain = parse_spec(MINIMAL, file="x")
+    assert (plain.secrets, plain.rescue) == ("", False)
+    told = parse_spec(f"{MINIMAL}secrets: keys/\nrescue: true\n", file="x")
+    assert (told.secrets, told.rescue) == ("keys", True)
+
+
+@pytest.mark.parametrize(
+    ("tls", "other", "n_problems"),
+    [("    tls: {}\n", "    tls: {}\n", 1), ("", "    tls: {}\n", 0), ("    tls: {}\n", "", 0)],
+)
+def test_a_resolver_and_a_cache_share_an_address_unless_both_speak_tls(
+    tls: str, other: str, n_problems: int
+) -> None:
+    text = with_service(f"    kind: recursive-dns\n{tls}") + (
+        "  web:\n    kind: http-cache\n    addresses: [192.0.2.53]\n"
+        f"    origin: http://198.51.100.1\n{other}"
+    )
+    assert len(examine_spec(text, file="x").problems) == n_problems
 
 
 def test_a_site_named_in_capitals_is_named_in_small_letters() -> None:

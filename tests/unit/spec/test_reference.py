@@ -9,7 +9,7 @@ from ridgeline.spec.parse import examine_spec
 from ridgeline.spec.schema import read_schema
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "spec.md"
-ROW = re.compile(r"^\| `([a-z]+)` \| (.+?) \| (.+?) \| .+ \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `([a-z_]+)` \| (.+?) \| (.+?) \| .+ \|$", re.MULTILINE)
 SECTIONS = {
     "The network": None,
     "`services.NAME`": "Service",
