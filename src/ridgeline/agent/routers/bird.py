@@ -59,6 +59,9 @@ class BirdRouter:
         self._prepend = int(settings.options.get("prepend", "0") or 0)
         self._known: dict[str, ProtocolLine] = {}
         """The protocols when they were read last; their names, not their states, are relied on."""
+        self._draining: set[str] | None = None
+        """Every `drn_*` that may be up, so that a mass withdrawal need not name those that are not;
+        None: any of them."""
         self._written = ""
         self._neighbours: dict[str, Neighbour] = {}
         self._shut: tuple[str, ...] = ()
@@ -68,15 +71,15 @@ class BirdRouter:
         prepend = max((w.prepend for w in wanted.values()), default=0)
         grows = prepend > self._prepend
         self._prepend = max(prepend, self._prepend)
-        protocols = self._known or await self._protocols()
+        protocols = self._known or await self._look()
         if not self._are_all_there(protocols):
-            protocols = await self._protocols()
+            protocols = await self._look()
         is_loaded = not grows and self._are_all_there(protocols)
         if is_loaded:
             try:
                 await self._toggle(wanted, protocols)
             except RefusalError:  # gone since we looked: a new BIRD, or no include any more
-                self._known, is_loaded = {}, False
+                self._known, self._draining, is_loaded = {}, None, False
         stances = {} if len(self._stances) == len(self.prefixes) else self._held(protocols)
         stances |= self._stances
         stances |= {p: w.stance for p, w in wanted.items()}
@@ -88,7 +91,7 @@ class BirdRouter:
 
     async def read_back(self) -> Observation:
         """Read the protocols, and for each neighbour what goes to it of our prefixes."""
-        self._known = protocols = await self._protocols()
+        protocols = await self._look()
         held = self._held(protocols)
         neighbours = await self._sessions(protocols)
         exported: dict[Prefix, dict[str, Stance]] = {}
@@ -125,13 +128,20 @@ class BirdRouter:
 
     async def close(self) -> None:
         """Close the socket."""
-        self._known = {}
+        self._known, self._draining = {}, None
         self.socket.close()
 
     # Below.
 
     async def _protocols(self) -> dict[str, ProtocolLine]:
         return parse_protocols(await self.socket.command("show protocols"))
+
+    async def _look(self) -> dict[str, ProtocolLine]:
+        self._known = await self._protocols()
+        self._draining = {
+            name for name, line in self._known.items() if line.is_up and name.startswith(DRAIN)
+        }
+        return self._known
 
     def _are_all_there(self, protocols: Mapping[str, ProtocolLine]) -> bool:
         return self._needed <= protocols.keys()
@@ -151,21 +161,32 @@ class BirdRouter:
         self, wanted: Mapping[Prefix, Wanted], protocols: Mapping[str, ProtocolLine]
     ) -> None:
         """Switch protocols in an order that shows the neighbours one change each."""
-
-        def all_of(kind: str, *stances: Stance) -> list[str]:
-            return [f"{kind}{self._names[p]}" for p, w in wanted.items() if w.stance in stances]
-
+        gone, drained, plain = (
+            [self._names[p] for p, w in wanted.items() if w.stance is stance]
+            for stance in (Stance.WITHDRAWN, Stance.DRAINED, Stance.ANNOUNCED)
+        )
         reasons = {w.reason for w in wanted.values()}
-        why = next(iter(reasons)) if len(reasons) == 1 else ""
-        for verb, names in (
-            ("disable", all_of(ANNOUNCE, Stance.WITHDRAWN)),
-            ("disable", all_of(DRAIN, Stance.WITHDRAWN)),
-            ("enable", all_of(DRAIN, Stance.DRAINED)),
-            ("enable", all_of(ANNOUNCE, Stance.DRAINED, Stance.ANNOUNCED)),
-            ("disable", all_of(DRAIN, Stance.ANNOUNCED)),
-        ):
-            for pattern in patterns(names, protocols):
-                await self.socket.command(f'{verb} "{pattern}"{_message(why)}')
+        message = _message(next(iter(reasons))) if len(reasons) == 1 else ""
+
+        async def switch(verb: str, names: list[str]) -> None:
+            for pattern in patterns(names, protocols) if names else ():
+                await self.socket.command(f'{verb} "{pattern}"{message}')
+
+        async def stop_draining(of: list[str]) -> None:
+            names = [f"{DRAIN}{name}" for name in of]
+            if self._draining is not None:
+                names = [name for name in names if name in self._draining]
+            await switch("disable", names)
+            if self._draining is not None:
+                self._draining.difference_update(names)
+
+        await switch("disable", [f"{ANNOUNCE}{name}" for name in gone])
+        await stop_draining(gone)
+        if drained and self._draining is not None:
+            self._draining.update(f"{DRAIN}{name}" for name in drained)
+        await switch("enable", [f"{DRAIN}{name}" for name in drained])
+        await switch("enable", [f"{ANNOUNCE}{name}" for name in (*drained, *plain)])
+        await stop_draining(plain)
 
     async def _load(self, stances: dict[Prefix, Stance]) -> tuple[str, ...]:
         """Write the include file and let BIRD read it: our protocols are not there yet."""
@@ -189,7 +210,7 @@ class BirdRouter:
                 f"BIRD read its configuration, and {self.include} is not part of it",
                 hint=f'add to bird.conf: include "{self.include}";',
             )
-        self._stances = stances
+        self._stances, self._draining = stances, None
         # `configure` leaves alone what was toggled by hand; make it so.
         wanted = {prefix: Wanted(stance) for prefix, stance in stances.items()}
         await self._toggle(wanted, protocols)

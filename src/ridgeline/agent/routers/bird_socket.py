@@ -10,7 +10,7 @@ from typing import Final
 from ridgeline.errors import MachineError
 
 ANSWER_WITHIN_S: Final = 2.0
-_LINE_BYTES: Final = 1 << 20
+_BLOCK_BYTES: Final = 1 << 16
 _START_HINT: Final = (
     "start BIRD, or name its control socket: `router: {socket: ...}` in agent.yaml; the agent's "
     "user needs to be in BIRD's group"
@@ -77,23 +77,26 @@ class BirdSocket:
 
     async def _ask(self, text: str) -> tuple[int, list[str]]:
         if self._writer is None or self._reader is None:
-            self._reader, self._writer = await asyncio.open_unix_connection(
-                self.path, limit=_LINE_BYTES
-            )
+            self._reader, self._writer = await asyncio.open_unix_connection(self.path)
             await self._answer(self._reader)
         self._writer.write(text.encode() + b"\n")
         return await self._answer(self._reader)
 
     async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, list[str]]:
+        """Read by blocks: an answer may have thousands of lines."""
         lines: list[str] = []
+        rest = b""
         while True:
-            raw = await reader.readline()
-            if not raw.endswith(b"\n"):
+            block = await reader.read(_BLOCK_BYTES)
+            if not block:
                 raise EOFError("BIRD closed the connection")
-            line = raw.decode(errors="replace").rstrip("\n")
-            if line[:1] in {" ", "+"}:
-                lines.append(line[1:])
+            whole, newline, rest = (rest + block).rpartition(b"\n")
+            if not newline:
                 continue
-            lines.append(line[5:])
-            if line[4:5] == " " and line[:4].isdigit():
-                return int(line[:4]), lines
+            for line in whole.decode(errors="replace").split("\n"):
+                if line[:1] in {" ", "+"}:
+                    lines.append(line[1:])
+                    continue
+                lines.append(line[5:])
+                if line[4:5] == " " and line[:4].isdigit():
+                    return int(line[:4]), lines

@@ -15,8 +15,11 @@ Whichever is switched, the neighbours hear one update or none, never a withdrawa
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from os.path import commonprefix
 from typing import Final
 
 from ridgeline.agent.router import Stance
@@ -72,31 +75,35 @@ def patterns(wanted: Collection[str], others: Iterable[str]) -> Iterator[str]:
     """Cover the wanted names with as few patterns as do not touch the others.
 
     BIRD carries out one command in the time in which it reads one, so a thousand protocols should
-    be named by a few patterns.
+    be named by a few patterns. Each is as long as it can be: it must not hit a protocol that the
+    operator made since we looked.
     """
-    yield from _cover("", sorted(wanted), sorted(set(others) - set(wanted)))
+    mine = set(wanted)
+    names = sorted(mine.union(others))
+    before = list(accumulate((name in mine for name in names), initial=0))
+    yield from _cover(names, before, 0, len(names))
 
 
-def _cover(start: str, wanted: list[str], others: list[str]) -> Iterator[str]:
-    if not wanted:
+def _cover(names: Sequence[str], before: Sequence[int], low: int, high: int) -> Iterator[str]:
+    """Cover the wanted ones of ``names[low:high]``; `before` counts them from the start."""
+    count = before[high] - before[low]
+    if not count:
         return
-    if len(wanted) == 1:
-        yield wanted[0]
+    if count == 1:
+        yield names[bisect_left(before, before[high]) - 1]
         return
-    if start and not others:
+    start = commonprefix((names[low], names[high - 1]))  # noqa: RUF071 - of names, not of paths
+    if start and count == high - low:
         yield f"{start}*"
         return
     at = len(start)
-    if start in wanted:
-        yield start
-        wanted = [name for name in wanted if name != start]
-    for letter in sorted({name[at] for name in wanted}):
-        longer = start + letter
-        yield from _cover(
-            longer,
-            [name for name in wanted if name.startswith(longer)],
-            [name for name in others if name.startswith(longer)],
-        )
+    while low < high:
+        longer = names[low][: at + 1]
+        end = low + 1  # of the name that is no longer than what all have in common
+        if len(longer) > at:
+            end = bisect_left(names, start + chr(ord(longer[at]) + 1), low, high)
+        yield from _cover(names, before, low, end)
+        low = end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
