@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,7 +61,7 @@ from ridgeline.agent.deadman import DeadMan, Pair
 
 FOUR = Pair(ip_address("10.255.53.2"), ip_address("10.255.53.1"))
 SIX = Pair(ip_address("fdbf:d::2"), ip_address("fdbf:d::1"))
-patience, *numbers = sys.argv[1:]
+patience, vouches, *numbers = sys.argv[1:]
 old = [Resume(my_discriminator=int(a), your_discriminator=int(b))
        for a, b in zip(numbers[::2], numbers[1::2])]
 switch = DeadMan(TunLink("ridgeline0"), [FOUR, SIX], patience=float(patience),
@@ -72,6 +73,8 @@ signal.signal(signal.SIGHUP, lambda *_: ask.append("hang"))
 signal.signal(signal.SIGINT, lambda *_: ask.append("stop"))
 while not ask:
     switch.beat()
+    if vouches == "vouches":
+        switch.vouch()
     time.sleep(0.05)
 if ask == ["hang"]:
     time.sleep(600)
@@ -100,8 +103,11 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterBed]:
         yield bed
 
 
-def speak(bed: RouterBed, *numbers: str, patience: float = 2.0) -> subprocess.Popen[bytes]:
-    return bed.start(sys.executable, "-c", SPEAKER, str(patience), *numbers, name="speaker")
+def speak(
+    bed: RouterBed, *numbers: str, patience: float = 2.0, vouches: str = "vouches"
+) -> subprocess.Popen[bytes]:
+    argv = (sys.executable, "-c", SPEAKER, str(patience), vouches, *numbers)
+    return bed.start(*argv, name="speaker")
 
 
 def announce(bed: RouterBed, *, patience: float = 2.0) -> subprocess.Popen[bytes]:
@@ -156,7 +162,7 @@ def test_a_planned_restart_causes_no_update_at_the_neighbour(bed: RouterBed) -> 
     numbers = output.read_text().split()
     assert len(numbers) == 4, "both sessions are handed over"
     time.sleep(2)
-    successor = speak(bed, *numbers)
+    successor = speak(bed, *numbers, vouches="says nothing")
     time.sleep(2)
     assert bed.heard() == []
     began = time.time()
@@ -176,3 +182,177 @@ def test_a_restarted_router_finds_the_agent_again(bed: RouterBed) -> None:
     bed.start("bird", "-f", "-c", f"{folder}/site.conf", "-s", f"{folder}/site.ctl")
     bed.wait_heard("present", FOUR, seconds=20)
     bed.end(speaker)
+
+
+def test_for_whom_nobody_vouches_no_session_comes_up(bed: RouterBed) -> None:
+    wait_until(lambda: bed.route(FOUR) is None and bed.route(SIX) is None, "both have gone")
+    bed.mark()
+    speaker = speak(bed, vouches="says nothing")
+    time.sleep(2)
+    assert bed.heard() == []
+    bed.end(speaker)
+    numbers = [str(n) for n in (11, 12, 13, 14)]  # of sessions that the router does not have
+    speaker = speak(bed, *numbers, vouches="says nothing")
+    time.sleep(2)
+    assert bed.heard() == []
+    bed.end(speaker)
+
+
+# The whole agent, with the routes that it writes itself.
+
+PREFIX = "192.0.2.0/24"
+SERVICE = Path(__file__).parent / "agent" / "service.py"
+AGENT_SITE = """\
+log "{folder}/site.log" all;
+router id 198.18.0.0;
+protocol device {{ scan time 60; }}
+protocol bfd {{
+  interface "ridgeline0" {{ min rx interval 40 ms; min tx interval 40 ms; multiplier 3; }};
+  strict bind yes;
+}}
+include "{folder}/agent.d/*.conf";
+protocol bgp up4 {{
+  local 198.18.0.0 as 64500; neighbor 198.18.0.1 as 65550;
+  connect delay time 0; connect retry time 1; graceful restart off;
+  ipv4 {{ import none; export where proto ~ "any_*" || proto ~ "drn_*"; next hop self; }};
+}}
+"""
+SPEC = """\
+network: example-anycast
+asn: 64500
+prefixes: [192.0.2.0/24]
+services:
+  dns: {kind: custom, addresses: [192.0.2.53]}
+# A router's session may come up sooner than this many failures are counted.
+health: {interval: 200ms, timeout: 150ms, fall: 60, rise: 2}
+sites:
+  nrt: {upstreams: [{asn: 65550}]}
+"""
+AGENT = """\
+router: {{kind: bird, socket: {folder}/site.ctl, include: {folder}/agent.d/routes.conf, bfd: 10.255.53.2}}
+state: {folder}/state
+control: {folder}/agent.sock
+damping: 1s
+dead_man: {{kind: bfd, interface: ridgeline0, addresses: ['10.255.53.2,10.255.53.1']}}
+services:
+  dns: {{checks: [{{dns: {{name: example.test, type: SOA, flags: [aa]}}}}]}}
+"""
+RUN = "import sys; from ridgeline.app.agent import run_agent; run_agent(sys.argv[1], 'nrt')"
+
+
+class Site:
+    """BIRD, a name server and an agent with a BFD switch."""
+
+    def __init__(self, bed: RouterBed) -> None:
+        self.bed, self.folder = bed, bed.folder
+        bed.at_site("ip", "address", "add", "192.0.2.53/32", "dev", "lo")
+        (self.folder / "agent.d").mkdir()
+        (self.folder / "site.conf").write_text(AGENT_SITE.format(folder=self.folder))
+        (self.folder / "ridgeline.yaml").write_text(SPEC)
+        (self.folder / "agent.yaml").write_text(AGENT.format(folder=self.folder))
+        self.router = self.start_router()
+        self.service = self.start_service()
+        self.agent = self.start_agent()
+        bed.wait_heard("present", PREFIX, seconds=20)
+        time.sleep(0.5)
+        bed.mark()
+
+    def start_router(self) -> subprocess.Popen[bytes]:
+        folder = self.folder
+        return self.bed.start(
+            "bird", "-f", "-c", f"{folder}/site.conf", "-s", f"{folder}/site.ctl", name="bird"
+        )
+
+    def start_service(self) -> subprocess.Popen[bytes]:
+        ready = self.folder / "ready"
+        ready.unlink(missing_ok=True)
+        service = self.bed.start(sys.executable, str(SERVICE), str(ready), "192.0.2.53")
+        wait_until(ready.exists, "the service runs")
+        return service
+
+    def start_agent(self) -> subprocess.Popen[bytes]:
+        (self.folder / "agent.out").unlink(missing_ok=True)
+        spec = str(self.folder / "ridgeline.yaml")
+        return self.bed.start(sys.executable, "-c", RUN, spec, name="agent")
+
+    def says(self, event: str, reason: str = "") -> bool:
+        lines = (self.folder / "agent.out").read_text().splitlines()
+        return any(f'"event": "{event}"' in line and reason in line for line in lines)
+
+    def heard(self) -> list[str]:
+        return [event.what for event in self.bed.heard(PREFIX)]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    try:
+        NetworkNamespace.create().close()
+    except MachineError as error:
+        pytest.skip(str(error))
+    with router_bed(tmp_path) as bed:
+        bed.at_site("ip", "tuntap", "add", "dev", "ridgeline0", "mode", "tun")
+        bed.at_site("ip", "address", "add", "10.255.53.1/30", "dev", "ridgeline0")
+        bed.at_site("ip", "link", "set", "ridgeline0", "up")
+        yield Site(bed)
+
+
+def test_an_agent_that_is_started_again_never_shows_the_route_of_a_dead_service(
+    site: Site,
+) -> None:
+    for _ in range(3):
+        site.agent.kill()
+        site.bed.wait_heard("removed", PREFIX, seconds=3)
+        site.bed.end(site.service)
+        site.bed.end(site.agent)
+        site.bed.mark()
+        site.agent = site.start_agent()
+        wait_until(lambda: site.says("dead_man_closed"), "the switch comes up")
+        time.sleep(1)
+        assert site.heard() == []
+        site.service = site.start_service()
+        site.bed.wait_heard("present", PREFIX, seconds=10)
+        time.sleep(0.3)
+        site.bed.mark()
+
+
+def test_with_a_healthy_service_a_restart_is_unheard_and_a_death_is_healed(site: Site) -> None:
+    site.bed.end(site.agent, signal.SIGTERM)
+    site.agent = site.start_agent()
+    wait_until(lambda: site.says("dead_man_closed"), "the switch is trusted")
+    time.sleep(1)
+    assert site.heard() == []
+    site.agent.kill()
+    site.bed.wait_heard("removed", PREFIX, seconds=3)
+    site.bed.end(site.agent)
+    site.agent = site.start_agent()
+    site.bed.wait_heard("present", PREFIX, seconds=5)
+
+
+@pytest.mark.parametrize("seconds", [0.6, 3.0])
+def test_an_agent_that_goes_on_after_a_stop_looks_before_the_route_comes_back(
+    site: Site, seconds: float
+) -> None:
+    site.agent.send_signal(signal.SIGSTOP)
+    site.bed.wait_heard("removed", PREFIX, seconds=3)
+    site.bed.end(site.service)
+    site.bed.mark()
+    time.sleep(seconds)
+    site.agent.send_signal(signal.SIGCONT)
+    wait_until(lambda: site.says("withdraw"), "the agent looks again")
+    time.sleep(1.5)
+    assert site.heard() == []
+    site.service = site.start_service()
+    site.bed.wait_heard("present", PREFIX, seconds=10)
+
+
+def test_a_healthy_site_is_back_after_a_stop_and_after_a_restart_of_its_router(site: Site) -> None:
+    site.agent.send_signal(signal.SIGSTOP)
+    site.bed.wait_heard("removed", PREFIX, seconds=3)
+    site.bed.mark()
+    site.agent.send_signal(signal.SIGCONT)
+    site.bed.wait_heard("present", PREFIX, seconds=3)
+    site.bed.end(site.router)
+    site.bed.wait_heard("removed", PREFIX, seconds=3)
+    site.bed.mark()
+    site.router = site.start_router()
+    site.bed.wait_heard("present", PREFIX, seconds=20)

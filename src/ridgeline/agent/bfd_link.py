@@ -50,13 +50,7 @@ class TunLink:
 
     def __init__(self, device: str, *, source_port: int = _FIRST_SOURCE_PORT) -> None:
         self._port = source_port
-        try:
-            socket.if_nametoindex(device)
-        except OSError:
-            raise MachineError(
-                f"there is no network device {device!r} for the dead-man switch",
-                hint=f"ip tuntap add dev {device} mode tun user {_user()}",
-            ) from None
+        require_device(device)
         try:
             self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -149,6 +143,23 @@ class UdpLink:
     def close(self) -> None:
         self._in.close()
         self._out.close()
+
+
+def require_device(device: str) -> None:
+    """See that there is such a device, without attaching to it.
+
+    Raises
+    ------
+    MachineError
+        There is none.
+    """
+    try:
+        socket.if_nametoindex(device)
+    except OSError:
+        raise MachineError(
+            f"there is no network device {device!r} for the dead-man switch",
+            hint=f"ip tuntap add dev {device} mode tun user {_user()}",
+        ) from None
 
 
 def render_datagram(

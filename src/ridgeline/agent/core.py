@@ -233,6 +233,8 @@ class PrefixState:
     held: Stance | None = None
     """What the router is known to hold; None: unknown."""
     exported: Mapping[str, Stance] = field(default_factory=dict)
+    found: bool = True
+    """The target is what was found at the start: nothing was ordered yet."""
     confirmed: bool = False
     """The router holds what is wanted."""
     since: float = 0.0
@@ -331,6 +333,17 @@ class Core:
             self._dirty[prefix] = None
         self.router_problem, self.neighbours = old.router_problem, old.neighbours
         self.sessions_shut = old.sessions_shut
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the router holds nothing better than the checks want.
+
+        Before that nobody may vouch for its routes: a dead-man switch that comes up, with the agent
+        or with the router, would let them go out again.
+        """
+        return not any(c.is_doubtful for c in self.checks.values()) and all(
+            _is_settled(p) for p in self.prefixes.values()
+        )
 
     @property
     def wake_at(self) -> float | None:
@@ -568,6 +581,9 @@ class Core:
         decision = self._desired(p, p.target, now, commands)
         if decision.stance is not p.target.stance or decision.prepend != p.target.prepend:
             self._turn(p, p.target, decision, now, commands)
+        elif p.found and decision is not p.target and decision.stance is Stance.WITHDRAWN:
+            # A router may show nothing only because our dead-man switch is open: say it once.
+            self._order(p, decision, now)
         if p.due is not None and now >= p.due:
             p.due, p.taken, p.ordered_at = None, False, now
             wanted[p.prefix] = p.target
@@ -589,12 +605,16 @@ class Core:
         }[decision.stance]
         level: Level = "info" if decision.stance is Stance.ANNOUNCED else "warning"
         commands.append(Say(level, event, decision.reason, p.prefix, facts))
-        if p.drain is None and self._stopping is None and _is_worse(decision, before):
+        if p.drain is None and self._stopping is None and _is_worse(decision.stance, before.stance):
             calm = p.worse_at is None or now - p.since > 10 * self.policy.damping
             p.strikes, p.worse_at = (0 if calm else p.strikes + 1), now
             wait = min(self.policy.damping * 2 ** min(p.strikes, 8), self.policy.damping_most)
             p.announce_after = now + max(wait, self.policy.damping)
-        p.target, p.since, p.updates = decision, now, p.updates + 1
+        p.since, p.updates = now, p.updates + 1
+        self._order(p, decision, now)
+
+    def _order(self, p: PrefixState, wanted: Wanted, now: float) -> None:
+        p.target, p.found = wanted, False
         p.confirmed, p.taken, p.due, p.retries = False, False, now, 0
 
     def _desired(
@@ -682,6 +702,19 @@ class Core:
             )
 
 
-def _is_worse(new: Wanted, old: Wanted) -> bool:
-    order = (Stance.WITHDRAWN, Stance.DRAINED, Stance.ANNOUNCED)
-    return order.index(new.stance) < order.index(old.stance)
+_ORDER: Final = (Stance.WITHDRAWN, Stance.DRAINED, Stance.ANNOUNCED)
+
+
+def _is_worse(new: Stance, old: Stance) -> bool:
+    return _ORDER.index(new) < _ORDER.index(old)
+
+
+def _is_settled(p: PrefixState) -> bool:
+    if p.target is None or p.held is None or not p.taken:
+        return False
+    wanted = p.target.stance
+    if wanted is not Stance.WITHDRAWN and p.slot == "asked":
+        return False
+    if p.condition is Condition.UNKNOWN and (p.found or wanted is not Stance.WITHDRAWN):
+        return False
+    return not _is_worse(wanted, p.held)

@@ -3,6 +3,9 @@
 The router holds the route only while it hears us. So the thread must fall silent when the agent is
 killed, stopped or hung, and must not when the agent is merely busy: it has its own schedule, and
 speaks for `patience` seconds after the loop's last `beat`.
+
+A session that comes up lets the router's routes out again. So none does before somebody has
+looked whether they should, and said so with `vouch`; each fall asks for another look.
 """
 
 import os
@@ -38,7 +41,7 @@ class Pair:
 
 
 class DeadMan:
-    """BFD sessions with the router, kept up while somebody calls `beat`.
+    """BFD sessions with the router: up once somebody says `vouch`, and while somebody calls `beat`.
 
     Parameters
     ----------
@@ -52,9 +55,9 @@ class DeadMan:
     patience
         Seconds without `beat` after which the event loop counts as hung.
     resume
-        Sessions that a predecessor rested.
-    on_change
-        Called in the switch's own thread with (peer, is_up).
+        Sessions that a predecessor rested: they go on without `vouch`, having never been down.
+    on_fall
+        Called in the switch's own thread when sessions may have gone down: `vouch` is needed again.
     """
 
     def __init__(
@@ -67,17 +70,19 @@ class DeadMan:
         slow_interval: float = 0.2,
         patience: float = 2.0,
         resume: Mapping[Pair, Resume] | None = None,
-        on_change: Callable[[Address, bool], None] = lambda _peer, _is_up: None,
+        on_fall: Callable[[], None] = lambda: None,
     ) -> None:
         self._link = link
         self._patience = patience
-        self._on_change = on_change
+        self._on_fall = on_fall
+        self._may_rise = False
         self._lock = threading.Lock()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._is_ending = False
         draw = secrets.SystemRandom().random
         now = time.monotonic()
         self._beat_at = now
+        self._has_stalled = False
         self._sessions = {
             pair: BfdSession(
                 my_discriminator=secrets.randbelow(2**32 - 1) + 1,
@@ -97,7 +102,15 @@ class DeadMan:
 
     def beat(self) -> None:
         """Say that the event loop is alive."""
-        self._beat_at = time.monotonic()
+        now = time.monotonic()
+        self._has_stalled |= now - self._beat_at > self._patience
+        self._beat_at = now
+
+    def vouch(self) -> None:
+        """Let sessions come up: the router's routes are as they should be."""
+        with self._lock:
+            self._may_rise = True
+        self._wake()
 
     def states(self) -> dict[Address, State]:
         """Return the state of the session with each router address."""
@@ -149,39 +162,44 @@ class DeadMan:
             with self._lock:
                 if self._is_ending:
                     return
-                changed = self._turn(time.monotonic())
+                has_fallen = self._turn(time.monotonic())
                 next_at = min((s.next_at for s in self._sessions.values()), default=0.0)
-            for pair, is_up in changed:
-                self._on_change(pair.peer, is_up)
+            if has_fallen:
+                self._on_fall()
             pause = min(max(next_at - time.monotonic(), 0.0), _LONGEST_SLEEP)
             for fd, _ in poll.poll(pause * 1000):
                 if fd == self._wake_read:
                     os.read(fd, 64)
 
-    def _turn(self, now: float) -> list[tuple[Pair, bool]]:
-        before = {pair: session.is_up for pair, session in self._sessions.items()}
-        may_speak = now - self._beat_at <= self._patience
+    def _turn(self, now: float) -> bool:
+        """Do what is due; say whether `vouch` is needed again."""
+        could_rise = self._may_rise
+        is_beaten = now - self._beat_at <= self._patience
+        if self._has_stalled or not is_beaten:
+            self._has_stalled = self._may_rise = False
+        before = {pair for pair, session in self._sessions.items() if session.is_up}
         for local, peer, payload in self._link.receive():
             pair = Pair(local, peer)
             session = self._sessions.get(pair)
-            if session is None:
+            if session is None or not (session.is_up or self._may_rise):
                 continue
             try:
                 packet = parse_packet(payload)
             except ValueError:  # RFC 5880, section 6.8.6: discard
                 continue
             answers = session.receive(packet, now=now)
-            if may_speak:
+            if pair in before and not session.is_up:
+                self._may_rise = False
+            elif is_beaten:
                 self._send(pair, answers)
         for pair, session in self._sessions.items():
             packets = session.due(now=now)
-            if may_speak:
+            if pair in before and not session.is_up:
+                self._may_rise = False
+            if is_beaten and (session.is_up or self._may_rise):
                 self._send(pair, packets)
-        return [
-            (pair, session.is_up)
-            for pair, session in self._sessions.items()
-            if session.is_up is not before[pair]
-        ]
+        has_fallen = any(not self._sessions[pair].is_up for pair in before)
+        return has_fallen or (could_rise and not self._may_rise)
 
     def _send(self, pair: Pair, packets: Sequence[ControlPacket]) -> None:
         for packet in packets:

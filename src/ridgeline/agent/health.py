@@ -70,8 +70,8 @@ class CheckState:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it is up and the last round failed: look again at once."""
-        return self.condition is Condition.UP and self.streak > 0
+        """Whether the last round failed and nothing was known against it: look again at once."""
+        return self.condition >= Condition.UNKNOWN and self.streak > 0 and not self._good
 
     def _count(self, count: int, needed: int, meant: Condition, reason: str) -> bool:
         if count < needed:

@@ -59,6 +59,8 @@ ROUTER_WITHIN_S: Final = 5.0
 LOG_WITHIN_S: Final = 0.05
 """Log lines wait so long while an order to the router is under way."""
 COALESCE_S: Final = 0.0005
+FRESH_ROUNDS: Final = 2
+"""After so many rounds of each check the last one has begun after the switch went down."""
 STALE_S: Final = 5.0
 """After so long without a reading, `/healthz` says no."""
 
@@ -76,9 +78,24 @@ class Guard(Protocol):
 class Switch(Protocol):
     """A dead-man switch: what makes the routes go when nobody beats it any more."""
 
-    def start(self) -> None: ...
+    def start(self, on_fall: Callable[[], None]) -> None:
+        """Carry on what a predecessor left on purpose, and bring up nothing else.
+
+        `on_fall` is called, from any thread, when it has gone down: it needs a new `vouch`.
+        """
+        ...
 
     def beat(self) -> None: ...
+
+    def vouch(self) -> None:
+        """Let the routes come up: the router holds nothing that the checks do not want.
+
+        Raises
+        ------
+        MachineError
+            The machine does not allow it.
+        """
+        ...
 
     def stop(self, *, leave: bool) -> None:
         """End; with `leave` the routes are to survive a restart of the agent."""
@@ -130,6 +147,9 @@ class Agent:
         self._work = asyncio.Event()
         self._work.set()  # the first reading comes at once
         self._done = asyncio.Event()
+        self._unseen: dict[str, int] | None = {}
+        """Rounds that checks still owe before the switch may come up; None: it may already."""
+        self._switch_problem = ""
         self._read_at = float("-inf")
         self._started = time.monotonic()
         self._group: asyncio.TaskGroup | None = None
@@ -168,7 +188,12 @@ class Agent:
 
     async def _serve(self) -> None:
         if self._switch is not None:
-            self._switch.start()
+            loop = asyncio.get_running_loop()
+
+            def on_fall() -> None:
+                loop.call_soon_threadsafe(self._switch_fell)
+
+            self._switch.start(on_fall)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -215,6 +240,37 @@ class Agent:
                 if state is not None and state.is_doubtful:
                     self._engine.again(event.check)
         self._arm()
+        if self._switch is not None and self._unseen is not None:
+            self._try_vouching(self._switch, self._unseen, events)
+
+    def _switch_fell(self) -> None:
+        """Look at everything again before the switch comes up: the agent may have slept."""
+        if self._unseen is None:
+            reason = "the dead-man switch was open: the routes may be gone until the checks pass"
+            self._say(Say("warning", "dead_man_open", reason))
+        self._unseen = {plan.name: FRESH_ROUNDS for plan in self.config.checks}
+        for name in self._unseen:
+            self._engine.again(name)
+
+    def _try_vouching(self, switch: Switch, unseen: dict[str, int], events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Checked) and event.check in unseen:
+                unseen[event.check] -= 1
+                if unseen[event.check]:
+                    self._engine.again(event.check)
+                else:
+                    del unseen[event.check]
+        if unseen or not self.core.is_settled:
+            return
+        try:
+            switch.vouch()
+        except MachineError as error:
+            if str(error) != self._switch_problem:
+                self._switch_problem = str(error)
+                self._say(Say("error", "dead_man_failed", self._switch_problem))
+            return
+        self._unseen, self._switch_problem = None, ""
+        self._say(Say("info", "dead_man_closed", "the checks have spoken: the routes may go out"))
 
     def _arm(self) -> None:
         """Set the timer to when the core wants to be woken."""
@@ -378,6 +434,8 @@ class Agent:
         self._engine = Engine(config.checks, self._checked)
         old_engine.stop()
         self._engine.start()
+        if self._unseen:
+            self._unseen = {plan.name: FRESH_ROUNDS for plan in config.checks}
         if gone or config.router != old.router or config.prefixes != old.prefixes:
             self.router = self._make_router(config)
             with contextlib.suppress(MachineError):
@@ -429,6 +487,11 @@ class Agent:
         )
         document["up_s"] = round(time.monotonic() - self._started, 1)
         document["rounds"] = self._engine.rounds
+        document["dead_man"] = {
+            "kind": self.config.dead_man.kind,
+            "waits": self._switch is not None and self._unseen is not None,
+            "problem": self._switch_problem or None,
+        }
         return document
 
     def _metrics(self) -> tuple[int, str, str]:

@@ -178,6 +178,9 @@ def _print_status(document: dict[str, Any]) -> None:
     for neighbour in router["neighbours"]:
         state = "established" if neighbour["established"] else "down"
         click.echo(f"  {neighbour['name']} AS{neighbour['asn']} {neighbour['address']}: {state}")
+    if document["dead_man"]["waits"]:
+        why = document["dead_man"]["problem"] or "nothing goes out before the checks have spoken"
+        click.echo(f"dead-man switch: open: {why}")
     for p in document["prefixes"]:
         sent = ", ".join(p["exported"]) or "nobody"
         believed = p["held"] or "unknown"

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from itertools import pairwise
 
+import pytest
+
 from ridgeline.agent.core import (
     Applied,
     Apply,
@@ -103,6 +105,10 @@ class Bench:
         return [say.event for say in self.said]
 
 
+def is_settled(bench: Bench) -> bool:
+    return bench.core.is_settled
+
+
 def up(policy: Policy | None = None, **options: int) -> Bench:
     """A core that announces a healthy service."""
     bench = Bench(policy, **options)  # type: ignore[arg-type] # rise and fall only
@@ -154,6 +160,53 @@ def test_nothing_is_decided_before_the_checks_have_an_opinion() -> None:
     assert bench.orders == []
     bench.give(3, BAD)
     assert bench.orders == [(3, "withdrawn")]
+
+
+def test_what_is_found_withdrawn_and_is_not_healthy_is_withdrawn_once_by_order() -> None:
+    """A router may hide a route only because the dead-man switch is open."""
+    bench = Bench(held=Stance.WITHDRAWN, fall=1)
+    assert not is_settled(bench)
+    for now in range(1, 5):
+        bench.give(float(now), BAD)
+    assert bench.orders == [(1, "withdrawn")]
+    assert is_settled(bench)
+
+
+@pytest.mark.parametrize("held", list(Stance))
+@pytest.mark.parametrize("event", [GOOD, BAD, STARVED])
+def test_nobody_vouches_for_a_route_before_the_router_holds_it_no_better_than_wanted(
+    held: Stance, event: Checked
+) -> None:
+    bench = Bench(held=held, fall=1, rise=2)
+    bench.obeys = False
+    assert not is_settled(bench), "no check has spoken"
+    bench.give(1, event)
+    assert not (event is GOOD and is_settled(bench)), "one of two rounds"
+    bench.give(2, event)
+    wanted = bench.state or held
+    order = [Stance.WITHDRAWN, Stance.DRAINED, Stance.ANNOUNCED]
+    assert is_settled(bench) is (order.index(bench.held[P]) <= order.index(wanted))
+    bench.obeys = True
+    bench.sleep(20)
+    assert is_settled(bench)
+
+
+def test_while_a_slot_is_awaited_nobody_vouches() -> None:
+    bench = Bench(Policy(guarded=True), held=Stance.ANNOUNCED, fall=1)
+    bench.give(1, DEAD)
+    assert not is_settled(bench)
+    bench.give(1.1, GuardAnswered(P, granted=False))
+    assert bench.held == {P: Stance.DRAINED}
+    assert is_settled(bench)
+
+
+def test_a_doubt_is_looked_at_before_anybody_vouches() -> None:
+    bench = up(fall=2)
+    assert is_settled(bench)
+    bench.give(10, BAD)
+    assert not is_settled(bench)
+    bench.give(10.02, GOOD)
+    assert is_settled(bench)
 
 
 def test_a_thousand_failures_are_one_order() -> None:
@@ -267,7 +320,8 @@ def test_a_drain_known_from_the_last_run_keeps_a_withdrawn_prefix_withdrawn() ->
     core.handle(DrainAsked("from the state file"), now=0)
     observation = Observation(held={P: Stance.WITHDRAWN}, exported={}, neighbours=(UPSTREAM,))
     commands = core.handle(Observed(observation), GOOD, now=1)
-    assert not any(isinstance(c, Apply) for c in commands)
+    stances = [w.stance for c in commands if isinstance(c, Apply) for w in c.wanted.values()]
+    assert stances == [Stance.WITHDRAWN]
 
 
 def test_one_prefix_can_be_drained_alone() -> None:
