@@ -55,6 +55,8 @@ class Question:
     """dns only."""
     recursion: bool = False
     """dns only."""
+    cookie: str = ""
+    """dns only: client and server cookie (RFC 7873) in hexadecimal."""
     path: str = "/"
     """http only."""
 
@@ -94,7 +96,12 @@ class DnsAsker:
         self.question = question
         self.rows: list[Row] = []
         self._timeout_ms = timeout * 1000
-        query = identity_query(question.name, question.type, recursion=question.recursion)
+        query = identity_query(
+            question.name,
+            question.type,
+            recursion=question.recursion,
+            cookie=bytes.fromhex(question.cookie),
+        )
         self._query = query[2:]
         self._waiting: dict[int, int] = {}
         self._known: dict[bytes, tuple[str | None, str | None]] = {}

@@ -14,6 +14,7 @@ _IS_ANSWER: Final = 0x8000
 _CLASS_IN: Final = 1
 _TYPE_OPT: Final = 41
 _OPTION_NSID: Final = 3
+_OPTION_COOKIE: Final = 10
 _UDP_BYTES: Final = 1232  # what passes every path unfragmented (DNS flag day 2020)
 _TYPES: Final = {"A": 1, "NS": 2, "SOA": 6, "TXT": 16, "AAAA": 28}
 _RCODES: Final = {
@@ -25,6 +26,7 @@ _RCODES: Final = {
     5: "REFUSED",
     9: "NOTAUTH",
     16: "BADVERS",
+    23: "BADCOOKIE",
 }
 
 
@@ -37,13 +39,21 @@ class Identity(NamedTuple):
     """As text where it is text, else in hexadecimal; None if the server sent none."""
 
 
-def identity_query(name: str, kind: str, *, recursion: bool) -> bytes:
-    """Make a query with an empty NSID option and the ID 0; its first two bytes are the ID."""
+def identity_query(name: str, kind: str, *, recursion: bool, cookie: bytes = b"") -> bytes:
+    """Make a query with an empty NSID option and the ID 0; its first two bytes are the ID.
+
+    Parameters
+    ----------
+    cookie
+        Client and server cookie (RFC 7873), if there are any.
+    """
     if kind not in _TYPES:
         raise ValueError(f"record type {kind!r} is none of {', '.join(_TYPES)}")
     flags = _RECURSION_DESIRED if recursion else 0
     question = _wire_name(name) + struct.pack("!HH", _TYPES[kind], _CLASS_IN)
     option = struct.pack("!HH", _OPTION_NSID, 0)
+    if cookie:
+        option += struct.pack("!HH", _OPTION_COOKIE, len(cookie)) + cookie
     opt = b"\0" + _FIXED.pack(_TYPE_OPT, _UDP_BYTES, 0, len(option)) + option
     return _HEADER.pack(0, flags, 1, 0, 0, 1) + question + opt
 

@@ -34,9 +34,10 @@ from ridgeline.lab.plan import End, LabPlan, Link, LinkKind, Node, NodeKind
 from ridgeline.lab.processes import Daemon, start_daemon
 from ridgeline.lab.ready import routers_to_await, until_quiet
 from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
-from ridgeline.lab.secrets import make_secrets
+from ridgeline.lab.secrets import secrets_of
 from ridgeline.lab.services import prepare
 from ridgeline.lab.services.base import Place, anycast_addresses
+from ridgeline.lab.services.tree import NameTree, name_tree
 from ridgeline.lab.sessions import router_config
 from ridgeline.lab.zones import read_zones
 from ridgeline.render.bird import render_bird
@@ -79,8 +80,10 @@ class Fabric:
         self.has_agents = agents
         """Whether the agent runs at every site."""
         self._files = files
-        self.secrets = make_secrets()
+        self.secrets = secrets_of(plan.spec)
         """What all sites share."""
+        self.tree: NameTree | None = None
+        """The root of the DNS."""
         servers = plan.of_kind(NodeKind.SERVER)
         own = (a for node in servers for a in (node.address4, node.address6) if a is not None)
         self.certificates = Certificates(plan.spec, own)
@@ -116,6 +119,7 @@ class Fabric:
         begun = time.monotonic()
         self._failed_start = asyncio.get_running_loop().create_future()
         zones = read_zones(plan.spec)
+        self.tree = name_tree(plan, zones)
         tell(f"namespaces: {len(plan.nodes)}")
         self._make_namespaces()
         tell(f"links: {len(plan.links)}")
@@ -131,7 +135,11 @@ class Fabric:
         tell(f"routers: starting {len(birds)}")
         for name in birds:
             await self.start_bird(name)
-        others = list(plan.of_kind(NodeKind.SERVER, NodeKind.ORIGIN, NodeKind.CLIENT))
+        others = [
+            # First: the sites ask them as soon as they start.
+            *plan.of_kind(NodeKind.PRIMARY, NodeKind.NAMES),
+            *plan.of_kind(NodeKind.SERVER, NodeKind.ORIGIN, NodeKind.CLIENT),
+        ]
         tell(f"services: starting at {len(others)} hosts")
         for node in others:
             place = Place(
@@ -141,6 +149,7 @@ class Fabric:
                 secrets=self.secrets,
                 certificates=self.certificates,
                 directory=self._files / node.name,
+                tree=self.tree,
             )
             for files in prepare(place):
                 self._start(node.name, files.name, files.argv, files.configuration)
@@ -213,7 +222,7 @@ class Fabric:
                     mac = _mac(link, 1 if here is link.a else 0)
                     batch.neighbour(index, there.address4.ip, mac)
                     batch.neighbour(index, there.address6.ip, mac)
-                    if node.kind in {NodeKind.CLIENT, NodeKind.SERVER, NodeKind.ORIGIN}:
+                    if node.kind not in {NodeKind.ROUTER, NodeKind.EDGE}:
                         # A server's BIRD only announces; its packets leave by its router.
                         batch.route(IPv4Network("0.0.0.0/0"), gateway=there.address4.ip)
                         batch.route(IPv6Network("::/0"), gateway=there.address6.ip)

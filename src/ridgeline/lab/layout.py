@@ -18,7 +18,7 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
-from math import isnan
+from math import inf, isnan
 from typing import Final
 
 from ridgeline.errors import InputError
@@ -62,7 +62,11 @@ def plan_lab(spec: Spec, internet: Internet, *, max_clients: int = MAX_CLIENTS) 
             planner.add_site(site)
     planner.add_clients(max_clients)
     if any(service.kind is ServiceKind.HTTP_CACHE for service in spec.services):
-        planner.add_origin()
+        planner.add_hidden("origin", NodeKind.ORIGIN)
+    if any(service.primary for service in spec.services):
+        planner.add_hidden("primary", NodeKind.PRIMARY)
+    if any(service.kind is ServiceKind.RECURSIVE_DNS for service in spec.services):
+        planner.add_names()
     return LabPlan(
         spec=spec,
         internet=internet.name,
@@ -287,20 +291,29 @@ class _Planner:
             )
             self._lan(router.name, client, ACCESS_RTT_MS / 2)
 
-    def add_origin(self) -> None:
-        """Put the web origin beside the first site's first upstream, as a customer would."""
+    def add_hidden(self, name: str, kind: NodeKind) -> None:
+        """Put a server of the operator beside the first site's first upstream, as a customer."""
         site = self.spec.sites[0]
         pop = nearest_pop(self.internet, site.upstreams[0].asn, site.place.lat, site.place.lon)
         router = self.nodes[pop or 0]
-        self._add(
-            "origin",
-            NodeKind.ORIGIN,
-            router.asn,
-            "origin",
-            router.place,
-            **self._next_lan_addresses(),
-        )
-        self._lan(router.name, "origin", 0.0)
+        self._add(name, kind, router.asn, name, router.place, **self._next_lan_addresses())
+        self._lan(router.name, name, 0.0)
+
+    def add_names(self) -> None:
+        """Put the root of the DNS where the way from all sites together is shortest."""
+        net = self.internet
+        sites = [(site.place.lat, site.place.lon) for site in self.spec.sites]
+
+        def distance(pop: int) -> tuple[float, int]:
+            lat, lon = float(net.pop_lat[pop]), float(net.pop_lon[pop])
+            if isnan(lat):
+                return inf, pop
+            return sum(great_circle_km(*site, lat, lon) for site in sites), pop
+
+        router = self.nodes[min(range(len(net.pop_as)), key=distance)]
+        more = self._next_lan_addresses()
+        self._add("names", NodeKind.NAMES, router.asn, "names", router.place, **more)
+        self._lan(router.name, "names", 0.0)
 
 
 def _lan_networks(index: int) -> tuple[IPv4Network, IPv6Network]:

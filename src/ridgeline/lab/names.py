@@ -34,7 +34,7 @@ def host_names(plan: LabPlan) -> dict[Address, str]:
     for node in plan.nodes:
         base = f"{_device(node)}.{_place(node)}.{_label(node.network)}.{DOMAIN}"
         names[node.loopback4] = names[node.loopback6] = f"lo0.{base}"
-        if node.kind in {NodeKind.CLIENT, NodeKind.SERVER, NodeKind.ORIGIN}:
+        if node.kind not in {NodeKind.ROUTER, NodeKind.EDGE}:
             for own in (node.address4, node.address6):
                 if own is not None:
                     names[own] = base
@@ -64,6 +64,8 @@ def _device(node: Node) -> str:
         NodeKind.SERVER: "srv1",
         NodeKind.CLIENT: "gw2",
         NodeKind.ORIGIN: "srv1",
+        NodeKind.PRIMARY: "srv1",
+        NodeKind.NAMES: "srv1",
     }[node.kind]
 
 

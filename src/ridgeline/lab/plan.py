@@ -36,6 +36,10 @@ class NodeKind(Enum):
     """A user in a city: ``client.nrt``."""
     ORIGIN = "origin"
     """The web server behind the edge caches: ``origin``."""
+    PRIMARY = "primary"
+    """The hidden primary name server, which sends zones to the sites: ``primary``."""
+    NAMES = "names"
+    """The rehearsal's root of the DNS, where the sites' resolvers begin: ``names``."""
 
 
 class LinkKind(Enum):
@@ -46,7 +50,7 @@ class LinkKind(Enum):
     UPLINK = "uplink"
     """From a site's router to one of its upstreams."""
     LAN = "lan"
-    """From a router to a server, client or origin."""
+    """From a router to a server, client, origin or primary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ class Node:
     site: str = ""
     """The site that an edge router or a server belongs to."""
     address4: IPv4Address | None = None
-    """Unicast address of a server, client or origin."""
+    """Unicast address of a server, client, origin or primary."""
     address6: IPv6Address | None = None
 
     @property

@@ -1,7 +1,7 @@
 """Zone files of a spec, read before a name server sees them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ridgeline.errors import InputError
@@ -18,6 +18,10 @@ class Zone:
     domain: str
     """Absolute, with the final dot."""
     path: Path
+    primary: bool = False
+    """The hidden primary holds it; else every site has the file."""
+    dnssec: bool = False
+    """The primary signs it."""
 
 
 def zone_domain(text: str, file_name: str) -> str:
@@ -46,7 +50,7 @@ def read_zones(spec: Spec) -> tuple[Zone, ...]:
         for name in service.zones:
             path = (Path(spec.file).parent / name).resolve()
             try:
-                zone = _read(path, name)
+                zone = replace(_read(path, name), primary=service.primary, dnssec=service.dnssec)
             except InputError as error:
                 complaints.append(str(error))
                 continue
@@ -56,9 +60,19 @@ def read_zones(spec: Spec) -> tuple[Zone, ...]:
                     f"{zone.path}: holds zone {zone.domain}, and so does {first.path}; "
                     "a zone has one file"
                 )
+            elif (first.primary, first.dnssec) != (zone.primary, zone.dnssec):
+                complaints.append(
+                    f"{zone.path}: service {service.name} serves zone {zone.domain} with "
+                    f"primary: {_yes(zone.primary)}, dnssec: {_yes(zone.dnssec)}, another service "
+                    "otherwise; a zone is held in one way"
+                )
     if complaints:
         raise InputError("\n".join(complaints))
     return tuple(zones.values())
+
+
+def _yes(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _read(path: Path, name: str) -> Zone:

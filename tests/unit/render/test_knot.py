@@ -6,7 +6,13 @@ import dns.zone
 import pytest
 
 from ridgeline.render.identity import WHOAMI_ZONE, SiteIdentity
-from ridgeline.render.knot import KnotSite, ZoneFile, render_knot, render_whoami_zone
+from ridgeline.render.knot import (
+    KnotSite,
+    ZoneFile,
+    render_knot,
+    render_whoami_files,
+    render_whoami_zone,
+)
 
 NRT = SiteIdentity(site="nrt", network="example-anycast", domain="example.test")
 ANYCAST = (ip_address("192.0.2.53"), ip_address("2001:db8:53::53"))
@@ -44,15 +50,17 @@ def test_it_has_one_thread_of_each_kind() -> None:
     assert [values(text, f"{kind}-workers") for kind in ("udp", "tcp", "background")] == [["1"]] * 3
 
 
-def test_every_site_has_the_whoami_zone_first() -> None:
+def test_every_site_has_its_own_zones_first() -> None:
     text = render_knot(SITE)
-    assert values(text, "domain") == [WHOAMI_ZONE, "example.test."]
-    assert values(text, "file") == ["/run/nrt/whoami.zone", "/etc/zones/example.test.zone"]
+    own = [WHOAMI_ZONE, f"client.{WHOAMI_ZONE}", f"tcp.{WHOAMI_ZONE}"]
+    assert values(text, "domain") == [*own, "example.test."]
+    files = [f"/run/nrt/{name}" for name in render_whoami_files(NRT, ANYCAST)]
+    assert values(text, "file") == [*files, "/etc/zones/example.test.zone"]
 
 
 def test_a_percent_sign_in_a_path_is_not_expanded() -> None:
     zones = (ZoneFile(domain="example.test", path="/zones 100%/%s.zone"),)
-    assert values(render_knot(replace(SITE, zones=zones)), "file")[1] == "/zones 100%%/%%s.zone"
+    assert values(render_knot(replace(SITE, zones=zones)), "file")[-1] == "/zones 100%%/%%s.zone"
 
 
 @pytest.mark.parametrize("twice", ["Example.TEST.", WHOAMI_ZONE])

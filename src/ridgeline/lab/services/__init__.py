@@ -6,7 +6,9 @@ from ridgeline.lab.plan import NodeKind
 from ridgeline.lab.services.authoritative import authoritative
 from ridgeline.lab.services.base import DaemonFiles, Place, of_kind
 from ridgeline.lab.services.edge import edge, origin
+from ridgeline.lab.services.primary import primary
 from ridgeline.lab.services.recursive import client_resolver, recursive
+from ridgeline.lab.services.tree import names
 from ridgeline.spec.model import ServiceKind
 
 
@@ -24,5 +26,9 @@ def prepare(place: Place) -> Iterator[DaemonFiles]:
             yield client_resolver(place)
         case NodeKind.ORIGIN:
             yield origin(place)
+        case NodeKind.PRIMARY:
+            yield primary(place)
+        case NodeKind.NAMES:
+            yield names(place)
         case _:
             return

@@ -1,35 +1,91 @@
-"""Authoritative DNS at a site: Knot, with the zones of the spec."""
+"""Authoritative DNS at a site: Knot, with the zones of the spec or those that the primary sends."""
 
+from collections.abc import Iterable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+
+from ridgeline.lab.plan import LabPlan, NodeKind
+from ridgeline.lab.secrets import write_private
 from ridgeline.lab.services.base import DaemonFiles, Place, addresses_of, of_kind, unicast
-from ridgeline.render.knot import WHOAMI_FILE, KnotSite, ZoneFile, render_knot, render_whoami_zone
-from ridgeline.spec.model import ServiceKind
+from ridgeline.lab.zones import Zone
+from ridgeline.render.knot import (
+    RATE_LIMIT,
+    KnotSite,
+    Transfer,
+    ZoneFile,
+    render_knot,
+    render_whoami_files,
+)
+from ridgeline.spec.model import Prefix, ServiceKind, Spec
+
+FOLDER: Final = "knot"
+"""In the node's own; holds the configuration, the zones, the control socket."""
+CONFIGURATION: Final = "knot.conf"
 
 
 def authoritative(place: Place) -> DaemonFiles:
     """Write the files of a site's Knot."""
-    identity = place.identity()
     addresses = addresses_of(of_kind(place.spec, ServiceKind.AUTHORITATIVE_DNS))
-    folder = place.folder("knot")
-    (folder / "db").mkdir(exist_ok=True)
-    (folder / WHOAMI_FILE).write_text(render_whoami_zone(identity, addresses))
-    files = []
-    for zone in place.zones:
-        copy = folder / f"{zone.domain}zone"
-        copy.write_bytes(zone.path.read_bytes())
-        files.append(ZoneFile(domain=zone.domain, path=str(copy)))
-    configuration = folder / "knot.conf"
-    configuration.write_text(
-        render_knot(
-            KnotSite(
-                identity=identity,
-                directory=str(folder),
-                listen=(*addresses, *unicast(place.node)),
-                zones=tuple(files),
-            )
-        )
-    )
+    folder = place.folder(FOLDER)
+    for name, text in render_whoami_files(place.identity(), addresses).items():
+        (folder / name).write_text(text)
+    configuration = folder / CONFIGURATION
+    write_private(configuration, configure_site(place, place.zones))
     return DaemonFiles(
         name="knot",
         argv=("knotd", "-c", str(configuration)),
         configuration=configuration,
     )
+
+
+def configure_site(place: Place, zones: Iterable[Zone]) -> str:
+    """Copy the zone files that a site holds, and write the text of its ``knot.conf``."""
+    folder = place.folder(FOLDER)
+    services = of_kind(place.spec, ServiceKind.AUTHORITATIVE_DNS)
+    files = [
+        ZoneFile(domain=zone.domain, path=place_zone(zone, folder))
+        for zone in zones
+        if not zone.primary
+    ]
+    transfer = None
+    if any(service.primary for service in services):
+        transfer = Transfer(
+            primary=unicast(place.plan.node("primary")),
+            sources=unicast(place.node),
+            tsig=place.secrets.tsig,
+        )
+    return render_knot(
+        KnotSite(
+            identity=place.identity(),
+            directory=str(folder),
+            listen=(*addresses_of(services), *unicast(place.node)),
+            zones=tuple(files),
+            transfer=transfer,
+            cookie_secrets=place.secrets.dns_cookies,
+            rate_limit=_rate_limit(place.spec),
+            unlimited=tuple(fleet_networks(place.plan)),
+        )
+    )
+
+
+def place_zone(zone: Zone, folder: Path) -> str:
+    """Copy a zone's file into a folder, at once: a reader sees the old one or the new."""
+    copy = folder / f"{zone.domain.replace('/', '_')}zone"
+    fresh = copy.with_suffix(".new")
+    fresh.write_bytes(zone.path.read_bytes())
+    fresh.replace(copy)
+    return str(copy)
+
+
+def fleet_networks(plan: LabPlan) -> Iterable[Prefix]:
+    """List the addresses of our own resolvers, checks and primary, which no limit must stop."""
+    for node in plan.of_kind(NodeKind.SERVER, NodeKind.PRIMARY):
+        for address in unicast(node):
+            yield ip_network(address)
+
+
+def _rate_limit(spec: Spec) -> int:
+    """Take the strictest of the services': one Knot answers for all of them."""
+    stated = [s.rate_limit for s in of_kind(spec, ServiceKind.AUTHORITATIVE_DNS) if s.rate_limit]
+    return min(stated, default=RATE_LIMIT)
