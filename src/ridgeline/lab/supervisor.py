@@ -23,6 +23,7 @@ from ridgeline.lab.lookup import Lookup
 from ridgeline.lab.measure import Event, client_catchments, measure
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
 from ridgeline.lab.server import ControlServer, Passed, Tell, Verb
+from ridgeline.lab.session_verbs import SessionVerbs
 from ridgeline.lab.tools import dig, get, trace
 from ridgeline.spec.model import ServiceKind
 
@@ -43,6 +44,7 @@ class Supervisor:
         self._faults = SiteFaults(self._fabric)
         self._lookup = Lookup(plan)
         self._turn = asyncio.Lock()
+        self._sessions = SessionVerbs(self._fabric, self._faults, self._lookup, self._turn)
         self._done = asyncio.Event()
         self._started = time.monotonic()
         self._ready_after = 0.0
@@ -57,6 +59,8 @@ class Supervisor:
             "heal": self._heal,
             "drain": self._drain,
             "download": self._download,
+            "sessions": self._sessions.sessions,
+            "rescue": self._sessions.rescue,
         }
 
     async def run(self, reporter: Reporter) -> None:
@@ -86,6 +90,9 @@ class Supervisor:
         await self._fabric.until_quiet(
             reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
         )
+        if self._plan.spec.rescue:
+            reporter.progress("rescue: loading")
+            await self._sessions.begin_rescue()
         self._ready_after = time.monotonic() - self._started
         self._converged_after = self._fabric.last_change - self._started
 
@@ -170,6 +177,7 @@ class Supervisor:
                 for node in self._plan.clients
             },
             "daemons_lost": self._fabric.lost_daemons(),
+            "rescue": self._sessions.rescuers.describe(),
             **self._summary(),
             "up_s": round(time.monotonic() - self._started, 1),
             "routing_quiet_s": round(time.monotonic() - self._fabric.last_change, 1),
@@ -288,7 +296,7 @@ class Supervisor:
         request: dict[str, Any],
         tell: Tell,
     ) -> dict[str, Any]:
-        return await measure(
+        document = await measure(
             self._fabric,
             event,
             act,
@@ -297,6 +305,8 @@ class Supervisor:
             with_samples=bool(request.get("samples")),
             tell=tell,
         )
+        await self._sessions.rescuers.learn()
+        return document
 
     async def _heal(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         site = self._lookup.site(str(request["site"]))

@@ -1,0 +1,193 @@
+"""libbpf, as much of it as loads one object and attaches its programs to an interface.
+
+iproute2 brings the library along (libbpf.so.1), so a lab needs no compiler and no headers.
+"""
+
+import ctypes
+import os
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+from ridgeline.errors import MachineError
+
+_LIBRARY: Final = "libbpf.so.1"
+_INGRESS: Final = 1
+_EGRESS: Final = 2
+_REPLACE: Final = 1
+_EPERM: Final = 1
+_EEXIST: Final = 17
+AS_ROOT: Final = "run the lab as root: sudo ridgeline lab up SPEC"
+_OUTDATED: Final = "apt-get install libbpf1, or Debian 12, Ubuntu 24.04 or newer"
+
+_Printer = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+
+
+class _Hook(ctypes.Structure):
+    """``struct bpf_tc_hook``."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("ifindex", ctypes.c_int),
+        ("attach_point", ctypes.c_int),
+        ("parent", ctypes.c_uint32),
+    )
+
+
+class _Options(ctypes.Structure):
+    """``struct bpf_tc_opts``."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("prog_fd", ctypes.c_int),
+        ("flags", ctypes.c_uint32),
+        ("prog_id", ctypes.c_uint32),
+        ("handle", ctypes.c_uint32),
+        ("priority", ctypes.c_uint32),
+    )
+
+
+class BpfObject:
+    """A loaded object: its maps and programs, as long as it is open."""
+
+    def __init__(self, handle: int, library: Any) -> None:
+        self._handle = ctypes.c_void_p(handle)
+        self._library = library
+
+    @classmethod
+    def load(cls, image: bytes) -> Self:
+        """Load an ELF object into the kernel, which verifies it.
+
+        Raises
+        ------
+        MachineError
+            No libbpf, no privilege, or the verifier's own words.
+        """
+        library = _library()
+        said: list[str] = []
+        listener = _listener(said)  # held here: libbpf keeps no reference that Python knows of
+        previous = library.libbpf_set_print(listener)
+        try:
+            handle = library.bpf_object__open_mem(image, ctypes.c_size_t(len(image)), None)
+            if not handle:
+                raise MachineError(f"libbpf cannot read the object: {_last(said)}")
+            made = cls(handle, library)
+            status = library.bpf_object__load(made._handle)
+            if status:
+                made.close()
+                raise _refused(-status, said)
+        finally:
+            library.libbpf_set_print(ctypes.c_void_p(previous))
+        return made
+
+    def close(self) -> None:
+        """Give the maps and programs back; those that are attached stay until detached."""
+        self._library.bpf_object__close(self._handle)
+
+    def program(self, name: str) -> int:
+        """Return the descriptor of a program."""
+        found = self._library.bpf_object__find_program_by_name(self._handle, name.encode())
+        if not found:
+            raise KeyError(name)
+        return int(self._library.bpf_program__fd(ctypes.c_void_p(found)))
+
+    def write(self, map_name: str, values: Mapping[bytes, bytes]) -> None:
+        """Set entries of a map."""
+        fd = self._map(map_name)
+        for key, value in values.items():
+            status = self._library.bpf_map_update_elem(fd, key, value, ctypes.c_uint64(0))
+            if status:
+                raise MachineError(
+                    f"the kernel refused an entry of map {map_name}: {os.strerror(-status)}"
+                )
+
+    def read(self, map_name: str, key: bytes, n_bytes: int) -> bytes:
+        """Read an entry of a map: `n_bytes`, of all processors if the map is per processor."""
+        value = ctypes.create_string_buffer(n_bytes)
+        status = self._library.bpf_map_lookup_elem(self._map(map_name), key, value)
+        if status:
+            raise MachineError(f"the kernel refused to read map {map_name}: {os.strerror(-status)}")
+        return value.raw
+
+    def _map(self, name: str) -> int:
+        fd = int(self._library.bpf_object__find_map_fd_by_name(self._handle, name.encode()))
+        if fd < 0:
+            raise KeyError(name)
+        return fd
+
+
+def attach(index: int, *, ingress: int, egress: int) -> None:
+    """Attach programs to an interface of the calling thread's network namespace.
+
+    Raises
+    ------
+    MachineError
+        The kernel refused.
+    """
+    library = _library()
+    hook = _hook(index, _INGRESS | _EGRESS)
+    _check(library.bpf_tc_hook_create(ctypes.byref(hook)), "add a clsact qdisc", _EEXIST)
+    for point, program in ((_INGRESS, ingress), (_EGRESS, egress)):
+        hook = _hook(index, point)
+        options = _Options(
+            sz=ctypes.sizeof(_Options), prog_fd=program, flags=_REPLACE, handle=1, priority=1
+        )
+        status = library.bpf_tc_attach(ctypes.byref(hook), ctypes.byref(options))
+        _check(status, "attach the program")
+
+
+def detach(index: int) -> None:
+    """Take every program off an interface of the calling thread's network namespace."""
+    hook = _hook(index, _INGRESS | _EGRESS)
+    _check(_library().bpf_tc_hook_destroy(ctypes.byref(hook)), "remove the clsact qdisc")
+
+
+def processors() -> int:
+    """Count the values that a per-processor map has."""
+    return int(_library().libbpf_num_possible_cpus())
+
+
+def _hook(index: int, point: int) -> _Hook:
+    return _Hook(sz=ctypes.sizeof(_Hook), ifindex=index, attach_point=point)
+
+
+def _library() -> Any:
+    try:
+        library = ctypes.CDLL(_LIBRARY, use_errno=True)
+    except OSError as error:
+        raise MachineError(f"no {_LIBRARY} on this machine", hint=_OUTDATED) from error
+    for name in ("bpf_object__open_mem", "bpf_object__find_program_by_name", "libbpf_set_print"):
+        getattr(library, name).restype = ctypes.c_void_p
+    return library
+
+
+def _listener(said: list[str]) -> Any:
+    """Make the function that libbpf calls instead of writing to standard error."""
+    libc = ctypes.CDLL(None)
+
+    def listen(_: int, form: bytes, arguments: int) -> int:
+        text = ctypes.create_string_buffer(4096)
+        libc.vsnprintf(text, ctypes.c_size_t(len(text)), form, ctypes.c_void_p(arguments))
+        said.append(text.value.decode(errors="replace").rstrip())
+        return 0
+
+    return _Printer(listen)
+
+
+def _last(said: list[str]) -> str:
+    return next((line for line in reversed(said) if line), "it does not say why")
+
+
+def _refused(number: int, said: list[str]) -> MachineError:
+    if number == _EPERM:
+        return MachineError("the kernel lets only root load BPF programs", hint=AS_ROOT)
+    log = "\n".join(said).splitlines()
+    words = [line for line in log if line and not line.startswith(("libbpf", "--", "processed"))]
+    return MachineError(
+        f"the kernel refused the program: {os.strerror(number)}: {_last(words or log)}"
+    )
+
+
+def _check(status: int, what: str, *fine: int) -> None:
+    if status and -status not in fine:
+        hint = AS_ROOT if -status == _EPERM else ""
+        raise MachineError(f"the kernel refused to {what}: {os.strerror(-status)}", hint=hint)
