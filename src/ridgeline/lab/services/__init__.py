@@ -18,8 +18,8 @@ def prepare(place: Place) -> Iterator[DaemonFiles]:
         case NodeKind.SERVER:
             if of_kind(place.spec, ServiceKind.AUTHORITATIVE_DNS):
                 yield authoritative(place)
-            if of_kind(place.spec, ServiceKind.RECURSIVE_DNS):
-                yield recursive(place)
+            for service in of_kind(place.spec, ServiceKind.RECURSIVE_DNS):
+                yield recursive(place, service)
             for service in of_kind(place.spec, ServiceKind.HTTP_CACHE):
                 yield edge(place, service)
         case NodeKind.CLIENT:

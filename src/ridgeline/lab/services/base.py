@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ridgeline.lab.certificates import CertificateFiles, Certificates
 from ridgeline.lab.plan import LabPlan, Node
@@ -12,6 +12,9 @@ from ridgeline.lab.zones import Zone
 from ridgeline.render.identity import SiteIdentity
 from ridgeline.spec.model import Service, ServiceKind, Spec
 from ridgeline.spec.secrets import Secrets
+
+if TYPE_CHECKING:
+    from ridgeline.lab.services.tree import NameTree
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -36,6 +39,8 @@ class Place:
     certificates: Certificates
     directory: Path
     """The node's own."""
+    tree: "NameTree | None" = None
+    """The root of the DNS; None where no service resolves."""
 
     @property
     def spec(self) -> Spec:
