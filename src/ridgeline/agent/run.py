@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from ipaddress import ip_network
@@ -29,6 +30,7 @@ from ridgeline.agent.core import (
     Checked,
     Command,
     Core,
+    Drain,
     DrainAsked,
     Event,
     GuardAnswered,
@@ -56,8 +58,12 @@ RECONCILE_S: Final = 0.5
 """How often the router is read back when nothing happens."""
 ROUTER_WITHIN_S: Final = 5.0
 """How long one order or one reading may take."""
+SAVED_WITHIN_S: Final = 2.0
+"""How long an operator waits for the disk before the answer says how things are."""
 LOG_WITHIN_S: Final = 0.05
 """Log lines wait so long while an order to the router is under way."""
+BEAT_S: Final = 0.5
+"""How often the dead-man switch hears that the loop is alive; systemd perhaps more often."""
 COALESCE_S: Final = 0.0005
 FRESH_ROUNDS: Final = 2
 """After so many rounds of each check the last one has begun after the switch went down."""
@@ -147,6 +153,10 @@ class Agent:
         self._work = asyncio.Event()
         self._work.set()  # the first reading comes at once
         self._done = asyncio.Event()
+        self._unsaved, self._saved = asyncio.Event(), asyncio.Event()
+        self._saved.set()
+        self._writing = threading.Lock()
+        self._reloading = asyncio.Lock()
         self._unseen: dict[str, int] | None = {}
         """Rounds that checks still owe before the switch may come up; None: it may already."""
         self._switch_problem = ""
@@ -200,6 +210,7 @@ class Agent:
                 tasks = [
                     group.create_task(self._tend_router()),
                     group.create_task(self._watchdog()),
+                    group.create_task(self._keep_state()),
                 ]
                 if self._guard is not None:
                     tasks.append(group.create_task(self._guard.run()))
@@ -216,6 +227,8 @@ class Agent:
         finally:
             if self._switch is not None:
                 self._switch.stop(leave=self.config.on_stop == "leave")
+            if not self._saved.is_set():
+                self._complain(self._write_state(self._drains()))
 
     # Events in, commands out.
 
@@ -296,7 +309,8 @@ class Agent:
             case Say():
                 self._say(command)
             case SaveState():
-                self._save()
+                self._saved.clear()
+                self._unsaved.set()
             case AskGuard(prefix=prefix):
                 self._spawn(self._ask_guard(prefix))
             case ReleaseGuard(prefix=prefix):
@@ -345,13 +359,16 @@ class Agent:
         if not await self.router.shut_sessions(reason):
             self._log(Say("info", "sessions_stay", "this router cannot say a reason (RFC 9003)"))
 
-    def _save(self) -> None:
-        now = asyncio.get_running_loop().time()
+    def _drains(self) -> list[tuple[Prefix, Drain]]:
+        """List the drains to keep; not those that the spec asks for, which it will again."""
         states = self.core.prefixes.values()
-        drains = [
-            (p.prefix, p.drain) for p in states if p.drain is not None and p.drain.hold != inf
-        ]
-        complaint = self._state.write(drains, now=now, wall=time.time())
+        return [(p.prefix, p.drain) for p in states if p.drain is not None and p.drain.hold != inf]
+
+    def _write_state(self, drains: list[tuple[Prefix, Drain]]) -> str:
+        with self._writing:
+            return self._state.write(drains, now=time.monotonic(), wall=time.time())
+
+    def _complain(self, complaint: str) -> None:
         if complaint:
             self._log(Say("error", "state_not_saved", complaint))
 
@@ -386,6 +403,15 @@ class Agent:
                 reason = f"the router does not answer within {ROUTER_WITHIN_S:g} s"
                 self._post(RouterFailed(reason))
 
+    async def _keep_state(self) -> None:
+        """Write down what changed, beside the loop: a slow disk must not hold it up."""
+        while True:
+            await self._unsaved.wait()
+            self._unsaved.clear()
+            self._complain(await asyncio.to_thread(self._write_state, self._drains()))
+            if not self._unsaved.is_set():
+                self._saved.set()
+
     async def _until_all_is_ordered(self) -> None:
         """Let what fails in the same moment become one order; half a millisecond for one."""
         known = 0
@@ -395,8 +421,7 @@ class Agent:
 
     async def _watchdog(self) -> None:
         """Say that the loop is alive: to systemd, and to the dead-man switch."""
-        within = self._notifier.watchdog_s
-        pause = min(0.5, within / 3) if within else 0.5
+        pause = min(BEAT_S, self._notifier.pause)
         while True:
             self._notifier.send(WATCHDOG="1")
             if self._switch is not None:
@@ -415,14 +440,17 @@ class Agent:
         self._post(Stopping(drain=self.config.on_stop == "drain"))
 
     def _told_to_reload(self) -> None:
-        self._notifier.reloading()
-        try:
-            config = self._reload()
-        except RidgelineError as error:
-            self._log(Say("error", "reload_refused", f"nothing was changed: {error}"))
-        else:
-            self._spawn(self._adopt(config))
-        self._notifier.send(READY="1")
+        self._spawn(self._reload_files())
+
+    async def _reload_files(self) -> None:
+        """Read the files beside the loop: a large spec takes longer than the watchdog waits."""
+        async with self._reloading:
+            self._notifier.reloading()
+            try:
+                await self._adopt(await asyncio.to_thread(self._reload))
+            except RidgelineError as error:
+                self._log(Say("error", "reload_refused", f"nothing was changed: {error}"))
+            self._notifier.send(READY="1")
 
     async def _adopt(self, config: AgentConfig) -> None:
         """Go on with another configuration, and let go of prefixes that are not in it."""
@@ -467,6 +495,9 @@ class Agent:
                 raise InputError(f"the agent knows no request {other!r}")
         await asyncio.sleep(0)  # the turn that takes it comes first
         await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SAVED_WITHIN_S):
+                await self._saved.wait()
         return self.status()
 
     def _prefixes(self, texts: list[str]) -> tuple[Prefix, ...]:

@@ -107,6 +107,7 @@ class StateDirectory:
                 "prefix": str(prefix),
                 "reason": drain.reason,
                 "until": None if drain.until is None else wall + drain.until - now,
+                "hold": drain.hold,
             }
             for prefix, drain in drains
         ]
@@ -119,12 +120,28 @@ class StateDirectory:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
+            _sync_folder(self.path)
         except OSError as error:
             return f"{path} cannot be written ({error.strerror}): a restart forgets this change"
         return ""
 
 
+def _sync_folder(path: Path) -> None:
+    """Let the new name of a file outlive a power cut (fsync(2))."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _drain(entry: Mapping[str, Any], wall: float) -> DrainAsked:
     until = entry["until"]
     left = None if until is None else max(0.0, float(until) - wall)
-    return DrainAsked(str(entry["reason"]), (ip_network(entry["prefix"]),), left)
+    hold = entry.get("hold")
+    return DrainAsked(
+        str(entry["reason"]),
+        (ip_network(entry["prefix"]),),
+        left,
+        None if hold is None else float(hold),
+    )

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from math import inf
 
 
 class Notifier:
@@ -15,6 +16,11 @@ class Notifier:
         mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog_s = int(usec) / 1e6 if usec.isdigit() and mine else None
         """Within how much time it wants to hear from us; None: never."""
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two signs of life: two may be lost or late."""
+        return inf if self.watchdog_s is None else self.watchdog_s / 3
 
     def send(self, **state: str) -> None:
         """Send ``READY=1`` and the like; a manager that does not listen is no reason to stop."""

@@ -1,0 +1,159 @@
+"""The agent's process: what it says to the service manager, to the operator, and to the disk."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ridgeline.agent.control import ask_agent
+from ridgeline.agent.systemd import Notifier
+
+UNIT = Path(__file__).parents[3] / "contrib" / "systemd" / "ridgeline-agent.service"
+RUN = "import sys; from ridgeline.app.agent import run_agent; run_agent(sys.argv[1], 'nrt')"
+SPEC = """\
+network: example-anycast
+asn: 64500
+prefixes: [192.0.2.0/24, 198.51.100.0/24]
+services:
+  dns: {kind: custom, addresses: [192.0.2.53]}
+sites:
+  nrt: {upstreams: [{asn: 65550}]}
+"""
+AGENT = """\
+router: {{kind: bird, socket: {here}/no-bird.ctl}}
+state: {here}/state
+control: {here}/agent.sock
+"""
+
+
+class Process:
+    """An agent whose router is not there; its manager is this test."""
+
+    def __init__(self, here: Path, *, watchdog_s: float = 0.0) -> None:
+        self.here = here
+        (here / "ridgeline.yaml").write_text(SPEC)
+        (here / "agent.yaml").write_text(AGENT.format(here=here))
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind(str(here / "notify"))
+        self.manager.settimeout(10)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(here / "notify")}
+        if watchdog_s:
+            environment["WATCHDOG_USEC"] = str(round(watchdog_s * 1e6))
+        with (here / "log").open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", RUN, str(here / "ridgeline.yaml")],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+
+    def hear(self, wanted: str) -> None:
+        while wanted not in self.manager.recv(4096).decode().split("\n"):
+            assert self.process.poll() is None, self.log()
+
+    def log(self) -> str:
+        return (self.here / "log").read_text()
+
+    def ask(self, verb: str, **arguments: object) -> dict[str, Any]:
+        return ask_agent(str(self.here / "agent.sock"), {"verb": verb, **arguments})
+
+    def drains(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads((self.here / "state/agent.json").read_text())[
+            "drains"
+        ]
+        return found
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        self.manager.close()
+        (self.here / "notify").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Process]:
+    made = Process(tmp_path, watchdog_s=0.6)
+    try:
+        made.hear("READY=1")
+        yield made
+    finally:
+        made.close()
+
+
+def test_the_watchdog_hears_three_times_as_often_as_it_wants(agent: Process) -> None:
+    heard = []
+    for _ in range(8):
+        agent.hear("WATCHDOG=1")
+        heard.append(time.monotonic())
+    assert 0.15 < (heard[-1] - heard[0]) / 7 < 0.4
+
+
+def test_the_shipped_unit_ends_a_silent_agent_within_a_second() -> None:
+    text = UNIT.read_text()
+    assert "\nWatchdogSec=1\n" in text
+    assert "\nWatchdogSignal=SIGKILL\n" in text
+    assert Notifier({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "1000000"}).pause == pytest.approx(
+        1 / 3
+    )
+
+
+def test_a_watchdog_of_another_process_is_none_of_ours() -> None:
+    theirs = {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getpid() + 1)}
+    assert Notifier(theirs).watchdog_s is None
+    assert Notifier({}).pause == float("inf")
+
+
+def test_a_drain_is_on_the_disk_when_the_operator_has_the_answer(agent: Process) -> None:
+    agent.ask("drain", reason="new disks", for_s=3600, hold=60)
+    (first, second) = agent.drains()
+    assert (first["prefix"], first["reason"], first["hold"]) == ("192.0.2.0/24", "new disks", 60)
+    assert second["until"] == pytest.approx(time.time() + 3600, abs=30)
+    agent.ask("resume", prefixes=["192.0.2.0/24"])
+    (left,) = agent.drains()
+    assert left["prefix"] == second["prefix"] == "198.51.100.0/24"
+
+
+def test_a_drain_that_ended_while_no_agent_ran_is_over(agent: Process, tmp_path: Path) -> None:
+    agent.ask("drain", reason="short", for_s=3600)
+    assert agent.end() == 0
+    path = tmp_path / "state" / "agent.json"
+    path.write_text(re.sub(r'"until": [0-9.]+', f'"until": {time.time() - 60}', path.read_text()))
+    agent.close()
+    again = Process(tmp_path)
+    try:
+        again.hear("READY=1")
+        status = again.ask("status")
+        assert [p["drain"] for p in status["prefixes"]] == [None, None]
+        until = time.monotonic() + 5
+        while again.drains() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert again.drains() == []
+    finally:
+        again.close()
+
+
+def test_garbage_on_reload_changes_nothing_and_says_where(agent: Process) -> None:
+    (agent.here / "agent.yaml").write_text("router: {kind: brid}\n")
+    agent.process.send_signal(signal.SIGHUP)
+    agent.hear("RELOADING=1")
+    agent.hear("READY=1")
+    assert "agent.yaml:1:16: router.kind" in agent.log()
+    assert len(agent.ask("status")["checks"]) == 1
+    (agent.here / "agent.yaml").write_text(AGENT.format(here=agent.here) + "damping: 3s\n")
+    agent.process.send_signal(signal.SIGHUP)
+    agent.hear("READY=1")
+    assert '"event": "reloaded"' in agent.log()
