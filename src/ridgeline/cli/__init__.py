@@ -17,6 +17,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "The whole story in one command: a network up, tried, broken and healed."),
     "new": ("new", "Write a commented spec with a zone and a page, ready for `lab up`."),
     "check": ("check", "Read a spec and report every problem at once."),
+    "secrets": ("secrets", "Make, check and rotate the keys that all sites share."),
     "predict": ("predict", "Say which clients each site will serve, how fast, and how sure it is."),
     "compare": ("compare", "Compare two catchment maps: planned, rehearsed or observed."),
     "internet": ("internet", "Make, read and show Internet topologies."),
