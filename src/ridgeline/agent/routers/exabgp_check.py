@@ -61,6 +61,11 @@ async def inspect_exabgp(
     )
 
 
+def is_established(peer: Mapping[str, Any]) -> bool:
+    """Read it of the state machine: `state` is ``down`` in the first second of a session."""
+    return peer.get("fsm") == "ESTABLISHED"
+
+
 def _sessions(peers: Sequence[Mapping[str, Any]], settings: RouterSettings) -> Iterator[Finding]:
     names = [peer["peer"].get("address") for peer in peers]
     for name in settings.neighbours:
@@ -81,7 +86,7 @@ def _sessions(peers: Sequence[Mapping[str, Any]], settings: RouterSettings) -> I
 def _session(peer: Mapping[str, Any], settings: RouterSettings) -> Iterator[Finding]:
     theirs, ours = peer["peer"], peer["local"]
     name = f"{theirs.get('address')} (AS{theirs.get('as')})"
-    if peer.get("state") == "up":
+    if is_established(peer):
         yield ok(f"session with {name} is established")
     else:
         yield Finding(
@@ -144,7 +149,7 @@ def _sent(peers: Sequence[Mapping[str, Any]], seen: Observation) -> Iterator[Fin
         for peer in peers:
             address = peer["peer"].get("address")
             carries = peer["local"].get("families", {}).get(f"{family(prefix)} unicast")
-            if peer.get("state") != "up" or not carries:
+            if not is_established(peer) or not carries:
                 continue
             if address in seen.exported.get(prefix, {}):
                 yield ok(f"{prefix} is sent to {address}")

@@ -17,6 +17,7 @@ import time
 
 _ENDS = frozenset({b"done", b"error"})
 _BLOCK = 65_536
+_AT_ONCE = 500
 
 
 class Helper:
@@ -110,8 +111,14 @@ class Helper:
 
     def _withdraw(self) -> None:
         """Silence: withdraw, and want no answers."""
-        _write_all(b"".join(f"withdraw route {p} next-hop self\n".encode() for p in self.guarded))
-        self.owed += len(self.guarded)
+        commands = []
+        for is_six in (False, True):
+            prefixes = [p for p in self.guarded if (":" in p) is is_six]
+            for start in range(0, len(prefixes), _AT_ONCE):
+                nlri = " ".join(prefixes[start : start + _AT_ONCE])
+                commands.append(f"withdraw attributes next-hop self nlri {nlri}\n")
+        _write_all("".join(commands).encode())
+        self.owed += len(commands)
         self.guarded = []
 
     def _read_exabgp(self) -> bool:

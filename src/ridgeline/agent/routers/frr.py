@@ -29,6 +29,7 @@ from ridgeline.spec.model import Prefix
 
 SOCKET: Final = "/run/frr/bgpd.vty"
 FILE: Final = "/etc/frr/frr.conf"
+ANSWER_WITHIN_S: Final = 3.0
 _ROUTE_MAP: Final = "RIDGELINE-DRAIN"
 _SAID_BY_US: Final = "ridgeline: "
 _MOST_REASON: Final = 128 - len(_SAID_BY_US)  # what FRR's command line takes (RFC 8203)
@@ -46,7 +47,7 @@ class FrrRouter:
     def __init__(self, settings: RouterSettings, prefixes: tuple[Prefix, ...]) -> None:
         self._settings = settings
         self._prefixes = prefixes
-        self._vty = Vty(settings.socket or SOCKET)
+        self._vty = Vty(settings.socket or SOCKET, seconds=ANSWER_WITHIN_S)
         vrf = settings.options.get("vrf", "")
         self._vrf = f" vrf {vrf}" if vrf else ""
         self._bgp = f"router bgp {settings.asn}{self._vrf}"
@@ -55,6 +56,7 @@ class FrrRouter:
         await self._require_bgp()
         prepends = {w.prepend for w in wanted.values() if w.stance is Stance.DRAINED}
         await self._make_route_maps(prepends)
+        last: list[Prefix] = []
         for name in ("ipv4", "ipv6"):
             here = {p: w for p, w in wanted.items() if family(p) == name}
             order = sorted(here, key=lambda p: here[p].stance is not Stance.WITHDRAWN)
@@ -62,7 +64,9 @@ class FrrRouter:
                 inside = (self._bgp, f"address-family {name} unicast")
                 commands = [_statement(p, here[p]) for p in order]
                 await self._vty.configure(inside, commands, tolerate=_NOT_THERE)
-                await self._wait_processed(order[-1])
+                last.append(order[-1])
+        for prefix in last:
+            await self._wait_processed(prefix)
         return ()
 
     async def _wait_processed(self, prefix: Prefix) -> None:

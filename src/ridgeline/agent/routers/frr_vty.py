@@ -19,7 +19,7 @@ _SUCCESS: Final = 0
 class Vty:
     """A connection to a daemon's vty; opened by the first command, and again after an error."""
 
-    def __init__(self, socket: str, *, seconds: float = 3.0) -> None:
+    def __init__(self, socket: str, *, seconds: float) -> None:
         self._socket = socket
         self._seconds = seconds
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None

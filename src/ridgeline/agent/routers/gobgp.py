@@ -24,6 +24,7 @@ from ridgeline.errors import MachineError
 from ridgeline.spec.model import Prefix
 
 TARGET: Final = "127.0.0.1:50051"
+ANSWER_WITHIN_S: Final = 3.0
 _MOST_REASON: Final = 128
 _WHERE: Final = "gobgpd.toml"
 
@@ -34,16 +35,19 @@ class GobgpRouter:
     def __init__(self, settings: RouterSettings, prefixes: tuple[Prefix, ...]) -> None:
         self._settings = settings
         self._prefixes = prefixes
-        self._grpc = Grpc(settings.socket or TARGET)
+        self._grpc = Grpc(settings.socket or TARGET, seconds=ANSWER_WITHIN_S)
+        self._paths = api.Paths(self._grpc, settings.asn, prefixes)
         self._shut: list[str] = []
 
     async def apply(self, wanted: Mapping[Prefix, Wanted]) -> tuple[str, ...]:
         try:
+            await self._paths.withdraw(p for p, w in wanted.items() if w.stance is Stance.WITHDRAWN)
+            others = {p: w for p, w in wanted.items() if w.stance is not Stance.WITHDRAWN}
             # GoBGP sends an UPDATE even for a path that replaces its like.
-            held = await api.list_own(self._grpc, wanted)
-            changes = {p: w for p, w in wanted.items() if not _stands(held.get(p), w)}
-            if changes:
-                await api.change_paths(self._grpc, self._settings.asn, changes)
+            held = await self._paths.list_own(others)
+            await self._paths.announce(
+                {p: w for p, w in others.items() if held.get(p) != _path_for(w)}
+            )
         except CallFailedError as error:
             raise _refused(error) from error
         return ()
@@ -51,12 +55,12 @@ class GobgpRouter:
     async def read_back(self) -> Observation:
         try:
             peers = self._wanted_peers(await api.list_peers(self._grpc))
-            own = await api.list_own(self._grpc, self._prefixes)
+            own = await self._paths.list_own(self._prefixes)
             exported: dict[Prefix, dict[str, Stance]] = {}
             for peer in peers:
                 if not peer.is_established:
                     continue
-                sent = await api.list_sent(self._grpc, peer.address, self._prefixes)
+                sent = await self._paths.list_sent(peer.address, self._prefixes)
                 for prefix, stance in sent.items():
                     exported.setdefault(prefix, {})[peer.address] = stance
         except CallFailedError as error:
@@ -211,11 +215,8 @@ class GobgpRouter:
         )
 
 
-def _stands(held: api.HeldPath | None, wanted: Wanted) -> bool:
-    if held is None or wanted.stance is Stance.WITHDRAWN:
-        return held is None and wanted.stance is Stance.WITHDRAWN
-    prepend = wanted.prepend if wanted.stance is Stance.DRAINED else 0
-    return held == api.HeldPath(wanted.stance, prepend)
+def _path_for(wanted: Wanted) -> api.HeldPath:
+    return api.HeldPath(wanted.stance, wanted.prepend if wanted.stance is Stance.DRAINED else 0)
 
 
 def _judge_peer(peer: api.Peer) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """The few messages of GoBGP's API that we send and read (GoBGP 3, `api/gobgp.proto`)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Final
@@ -23,6 +23,8 @@ SERVICE: Final = "apipb.GobgpApi"
 _TYPE: Final = "type.googleapis.com/apipb."
 _GLOBAL, _ADJ_OUT = 0, 3  # TableType
 _AS_SEQUENCE: Final = 2
+_AT_ONCE: Final = 500
+"""Paths in one message, which stays far below what gRPC takes (4 MB)."""
 _GRACEFUL_SHUTDOWN: Final = 65535 << 16  # RFC 8326
 _SESSION_STATES: Final = (
     *("Unknown", "Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established"),
@@ -57,40 +59,74 @@ class HeldPath:
     prepend: int
 
 
-async def change_paths(grpc: Grpc, asn: Asn, wanted: Mapping[Prefix, Wanted]) -> None:
-    """Add, replace and withdraw paths in one call; withdrawals first."""
-    order = sorted(wanted, key=lambda p: wanted[p].stance is not Stance.WITHDRAWN)
-    messages = []
-    for start in range(0, len(order), 500):
-        paths = [(3, _path(p, wanted[p], asn)) for p in order[start : start + 500]]
-        messages.append(encode((1, _GLOBAL), *paths))
-    await grpc.call(f"{SERVICE}/AddPathStream", *messages)
+class Paths:
+    """The paths of some prefixes at gobgpd.
 
+    What goes to gobgpd a thousand at a time is written beforehand, and what comes back as it came
+    the last time is not read again.
+    """
 
-async def list_own(grpc: Grpc, prefixes: Iterable[Prefix]) -> dict[Prefix, HeldPath]:
-    """Return the paths of these prefixes that this router itself originates."""
-    found: dict[Prefix, HeldPath] = {}
-    for prefix, paths in (await _list_paths(grpc, _GLOBAL, "", prefixes)).items():
-        for path in paths:
-            if text_of(path, 15) in {"", "<nil>"}:  # neighbor_ip: nobody told us
-                found[prefix] = _read_path(path)
-    return found
+    def __init__(self, grpc: Grpc, asn: Asn, prefixes: Iterable[Prefix]) -> None:
+        self._grpc = grpc
+        self._asn = asn
+        self._withdrawal = {p: encode((3, _withdrawal(p))) for p in prefixes}
+        self._filter = {p: encode((4, encode((1, str(p))))) for p in self._withdrawal}
+        self._listed: dict[tuple[str, int], dict[bytes, tuple[Prefix, list[_Listed]]]] = {}
 
+    async def withdraw(self, prefixes: Iterable[Prefix]) -> None:
+        """Withdraw in one call; what is not there causes no UPDATE."""
+        await self._change([self._withdrawal[p] for p in prefixes])
 
-async def list_sent(grpc: Grpc, neighbour: str, prefixes: Iterable[Prefix]) -> dict[Prefix, Stance]:
-    """Return what this neighbour is sent of these prefixes."""
-    listed = await _list_paths(grpc, _ADJ_OUT, neighbour, prefixes)
-    return {
-        prefix: _read_path(path).stance
-        for prefix, paths in listed.items()
-        for path in paths
-        if not number_of(path, 12)  # filtered
-    }
+    async def announce(self, wanted: Mapping[Prefix, Wanted]) -> None:
+        """Add and replace paths in one call."""
+        await self._change([encode((3, _path(p, w, self._asn))) for p, w in wanted.items()])
+
+    async def list_own(self, prefixes: Collection[Prefix]) -> dict[Prefix, HeldPath]:
+        """Return the paths of these prefixes that this router itself originates."""
+        listed = await self._list("", prefixes)
+        return {p: path.held for p, paths in listed for path in paths if path.is_own}
+
+    async def list_sent(self, neighbour: str, prefixes: Collection[Prefix]) -> dict[Prefix, Stance]:
+        """Return what this neighbour is sent of these prefixes."""
+        listed = await self._list(neighbour, prefixes)
+        return {p: path.held.stance for p, paths in listed for path in paths if path.is_sent}
+
+    async def _change(self, paths: list[bytes]) -> None:
+        messages = [
+            encode((1, _GLOBAL)) + b"".join(paths[start : start + _AT_ONCE])
+            for start in range(0, len(paths), _AT_ONCE)
+        ]
+        if messages:
+            await self._grpc.call(f"{SERVICE}/AddPathStream", *messages)
+
+    async def _list(
+        self, neighbour: str, prefixes: Collection[Prefix]
+    ) -> list[tuple[Prefix, list["_Listed"]]]:
+        """Ask what is sent to a neighbour, or for the global table if none is named."""
+        found: list[tuple[Prefix, list[_Listed]]] = []
+        for version in (4, 6):
+            here = {p for p in prefixes if p.version == version}
+            if not here:
+                continue
+            table = encode((1, _ADJ_OUT if neighbour else _GLOBAL), (2, neighbour))
+            request = table + encode((3, _family(next(iter(here)))))
+            request += b"".join(map(self._filter.__getitem__, here))
+            seen = self._listed.setdefault((neighbour, version), {})
+            if len(seen) > 4 * len(self._filter):  # mostly of the past
+                seen.clear()
+            for answer in await self._grpc.call(f"{SERVICE}/ListPath", request):
+                entry = seen.get(answer) or _read_destination(answer)
+                seen[answer] = entry
+                if entry[0] in here:
+                    found.append(entry)
+        return found
 
 
 async def list_peers(grpc: Grpc) -> tuple[Peer, ...]:
+    """List the neighbours by address; gobgpd names them in an order of chance."""
     answers = await grpc.call(f"{SERVICE}/ListPeer", b"")
-    return tuple(_read_peer(decode(bytes_of(decode(answer), 1))) for answer in answers)
+    peers = (_read_peer(decode(bytes_of(decode(answer), 1))) for answer in answers)
+    return tuple(sorted(peers, key=lambda peer: peer.address))
 
 
 async def global_asn(grpc: Grpc) -> int:
@@ -114,8 +150,16 @@ def _any(kind: str, value: bytes) -> bytes:
     return encode((1, _TYPE + kind), (2, value))
 
 
+def _nlri(prefix: Prefix) -> bytes:
+    return _any("IPAddressPrefix", encode((1, prefix.prefixlen), (2, str(prefix.network_address))))
+
+
+def _withdrawal(prefix: Prefix) -> bytes:
+    return encode((1, _nlri(prefix)), (5, 1), (9, _family(prefix)))
+
+
 def _path(prefix: Prefix, wanted: Wanted, asn: Asn) -> bytes:
-    nlri = _any("IPAddressPrefix", encode((1, prefix.prefixlen), (2, str(prefix.network_address))))
+    nlri = _nlri(prefix)
     # The unspecified next hop becomes the session's own address.
     if prefix.version == 4:
         next_hop = _any("NextHopAttribute", encode((1, "0.0.0.0")))
@@ -130,35 +174,29 @@ def _path(prefix: Prefix, wanted: Wanted, asn: Asn) -> bytes:
             attributes.append(_any("AsPathAttribute", encode((1, segment))))
         communities = encode((1, _GRACEFUL_SHUTDOWN))
         attributes.append(_any("CommunitiesAttribute", communities))
-    return encode(
-        (1, nlri),
-        *((2, attribute) for attribute in attributes),
-        (5, int(wanted.stance is Stance.WITHDRAWN)),
-        (9, _family(prefix)),
-    )
+    of_path = [(2, attribute) for attribute in attributes]
+    return encode((1, nlri), *of_path, (9, _family(prefix)))
 
 
-async def _list_paths(
-    grpc: Grpc, table: int, name: str, prefixes: Iterable[Prefix]
-) -> dict[Prefix, list[Fields]]:
-    found: dict[Prefix, list[Fields]] = {}
-    asked = set(prefixes)
-    for version in (4, 6):
-        here = [p for p in asked if p.version == version]
-        if not here:
-            continue
-        request = encode(
-            (1, table),
-            (2, name),
-            (3, _family(here[0])),
-            *((4, encode((1, str(prefix)))) for prefix in here),
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A path as `ListPath` has it."""
+
+    held: HeldPath
+    is_own: bool
+    is_sent: bool
+
+
+def _read_destination(answer: bytes) -> tuple[Prefix, list[_Listed]]:
+    destination = decode(bytes_of(decode(answer), 1))
+    return ip_network(text_of(destination, 1)), [
+        _Listed(
+            _read_path(path),
+            is_own=text_of(path, 15) in {"", "<nil>"},  # neighbor_ip: nobody told us
+            is_sent=not number_of(path, 12),  # filtered
         )
-        for answer in await grpc.call(f"{SERVICE}/ListPath", request):
-            destination = decode(bytes_of(decode(answer), 1))
-            prefix = ip_network(text_of(destination, 1))
-            if prefix in asked:
-                found.setdefault(prefix, []).extend(messages_of(destination, 2))
-    return found
+        for path in messages_of(destination, 2)
+    ]
 
 
 def _read_path(path: Fields) -> HeldPath:

@@ -97,7 +97,7 @@ def messages_of(fields: Fields, key: int) -> list[Fields]:
 class Grpc:
     """A connection to one server; opened by the first call, and again after an error."""
 
-    def __init__(self, target: str, *, seconds: float = 3.0) -> None:
+    def __init__(self, target: str, *, seconds: float) -> None:
         self._target = target
         self._seconds = seconds
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -226,7 +226,7 @@ class Grpc:
 class _Answer:
     def __init__(self, stream: int) -> None:
         self.stream = stream
-        self.body = b""
+        self.body = bytearray()
         self.ended = False
         self._status = ""
         self._message = ""
@@ -244,7 +244,7 @@ class _Answer:
         found, at = [], 0
         while at + 5 <= len(self.body):
             _, length = struct.unpack_from("!BI", self.body, at)
-            found.append(self.body[at + 5 : at + 5 + length])
+            found.append(bytes(self.body[at + 5 : at + 5 + length]))
             at += 5 + length
         return found
 
