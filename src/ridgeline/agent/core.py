@@ -379,7 +379,7 @@ class Core:
             case Checked(check=name, outcome=outcome):
                 self._checked(name, outcome, commands)
             case Applied(wanted=wanted, degraded=degraded):
-                self._applied(wanted, degraded, commands)
+                self._applied(wanted, degraded, now, commands)
             case Observed(observation=observation):
                 self._observed(observation, now, commands)
             case RouterFailed(reason=reason):
@@ -409,12 +409,16 @@ class Core:
         self,
         wanted: Mapping[Prefix, Wanted],
         degraded: tuple[str, ...],
+        now: float,
         commands: list[Command],
     ) -> None:
         for prefix, done in wanted.items():
             p = self.prefixes.get(prefix)
             if p is not None and p.target == done:
                 p.taken = True
+                if degraded:  # an unwritten file announces again at the operator's next reload
+                    p.retries = max(p.retries, 1)
+                    self._ask_again(p, now)
         if degraded != self.degraded:
             self.degraded = degraded
             commands.extend(Say("warning", "router_degraded", text) for text in degraded)
@@ -446,7 +450,9 @@ class Core:
         """Hold what is wanted against what the router holds."""
         if p.held is target.stance:
             if not p.confirmed:
-                p.confirmed, p.due, p.retries = True, None, 0
+                p.confirmed = True
+                if not self.degraded:
+                    p.due, p.retries = None, 0
                 facts = {
                     "stance": target.stance.value,
                     "neighbours": sorted(p.exported),
