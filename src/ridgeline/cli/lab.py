@@ -260,6 +260,25 @@ def drain(site: str, *, name: str, as_json: bool) -> None:
     _failover(name, "drain", as_json=as_json, site=site)
 
 
+@command.command()
+@name_option
+@json_option
+def publish(*, name: str, as_json: bool) -> int:
+    """Bring zone files that changed to every site, and say when each answered with them.
+
+    Reads the zone files that the spec names now, so a new zone is one line more there. A file that
+    is no zone changes nothing.
+    """
+    document = ask(name, "publish")
+    if as_json:
+        show_json(document)
+    else:
+        from ridgeline.cli.publish_table import print_publication
+
+        print_publication(document)
+    return 0 if document["everywhere"] else 1
+
+
 def _failover(name: str, verb: str, *, as_json: bool, **arguments: object) -> None:
     document = ask(name, verb, **arguments)
     if as_json:

@@ -11,6 +11,7 @@ _HEADER: Final = struct.Struct("!HHHHHH")  # id, flags, and the counts of the fo
 _FIXED: Final = struct.Struct("!HHIH")  # type, class, TTL, length: what follows a record's name
 _RECURSION_DESIRED: Final = 0x0100
 _IS_ANSWER: Final = 0x8000
+_AUTHORITATIVE: Final = 0x0400
 _CLASS_IN: Final = 1
 _TYPE_OPT: Final = 41
 _OPTION_NSID: Final = 3
@@ -87,6 +88,49 @@ def read_identity(wire: bytes) -> Identity:
     except (struct.error, IndexError):
         raise ValueError("the message ends too early") from None
     return Identity(_RCODES.get(rcode, f"RCODE{rcode}"), nsid)
+
+
+class SoaAnswer(NamedTuple):
+    """What a server says of a zone."""
+
+    authoritative: bool
+    serial: int | None
+    """Of the SOA record in the answer; None if there is none."""
+
+
+def soa_query(domain: str) -> bytes:
+    """Make a query for a zone's SOA record with the ID 0."""
+    question = _wire_name(domain) + struct.pack("!HH", _TYPES["SOA"], _CLASS_IN)
+    return _HEADER.pack(0, 0, 1, 0, 0, 0) + question
+
+
+def read_soa(wire: bytes) -> SoaAnswer:
+    """Read the answer to it.
+
+    Raises
+    ------
+    ValueError
+        It is no DNS answer.
+    """
+    try:
+        _, flags, questions, answers, _, _ = _HEADER.unpack_from(wire)
+        if not flags & _IS_ANSWER:
+            raise ValueError("a query came back instead of an answer")
+        authoritative = bool(flags & _AUTHORITATIVE) and not flags & 0xF
+        at = _HEADER.size
+        for _ in range(questions):
+            at = _after_name(wire, at) + 4
+        for _ in range(answers):
+            at = _after_name(wire, at)
+            kind, _, _, length = _FIXED.unpack_from(wire, at)
+            at += _FIXED.size
+            if kind == _TYPES["SOA"]:
+                (serial,) = struct.unpack_from("!I", wire, at + length - 20)  # before four timers
+                return SoaAnswer(authoritative, serial)
+            at += length
+    except (struct.error, IndexError):
+        raise ValueError("the message ends too early") from None
+    return SoaAnswer(authoritative, None)
 
 
 def _wire_name(name: str) -> bytes:

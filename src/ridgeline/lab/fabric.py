@@ -39,7 +39,7 @@ from ridgeline.lab.services import prepare
 from ridgeline.lab.services.base import Place, anycast_addresses
 from ridgeline.lab.services.tree import NameTree, name_tree
 from ridgeline.lab.sessions import router_config
-from ridgeline.lab.zones import read_zones
+from ridgeline.lab.zones import Zone, read_zones
 from ridgeline.render.bird import render_bird
 from ridgeline.render.explain import explain
 
@@ -82,6 +82,8 @@ class Fabric:
         self._files = files
         self.secrets = secrets_of(plan.spec)
         """What all sites share."""
+        self.zones: tuple[Zone, ...] = ()
+        """As the name servers were last given them."""
         self.tree: NameTree | None = None
         """The root of the DNS."""
         servers = plan.of_kind(NodeKind.SERVER)
@@ -118,8 +120,8 @@ class Fabric:
         plan = self.plan
         begun = time.monotonic()
         self._failed_start = asyncio.get_running_loop().create_future()
-        zones = read_zones(plan.spec)
-        self.tree = name_tree(plan, zones)
+        self.zones = read_zones(plan.spec)
+        self.tree = name_tree(plan, self.zones)
         tell(f"namespaces: {len(plan.nodes)}")
         self._make_namespaces()
         tell(f"links: {len(plan.links)}")
@@ -142,21 +144,24 @@ class Fabric:
         ]
         tell(f"services: starting at {len(others)} hosts")
         for node in others:
-            place = Place(
-                plan=plan,
-                node=node,
-                zones=zones,
-                secrets=self.secrets,
-                certificates=self.certificates,
-                directory=self._files / node.name,
-                tree=self.tree,
-            )
-            for files in prepare(place):
+            for files in prepare(self.place(node)):
                 self._start(node.name, files.name, files.argv, files.configuration)
             await asyncio.sleep(0)
         await self._services_answer()
         if self.has_agents:
             await self._start_agents(tell)
+
+    def place(self, node: Node) -> Place:
+        """Say where the files of a node's daemons are, and what they are written from."""
+        return Place(
+            plan=self.plan,
+            node=node,
+            zones=self.zones,
+            secrets=self.secrets,
+            certificates=self.certificates,
+            directory=self._files / node.name,
+            tree=self.tree,
+        )
 
     async def _start_agents(self, tell: Callable[[str], None]) -> None:
         sites = [node.site for node in self.plan.of_kind(NodeKind.EDGE)]

@@ -22,6 +22,7 @@ from ridgeline.lab.launch import Reporter
 from ridgeline.lab.lookup import Lookup
 from ridgeline.lab.measure import Event, client_catchments, measure
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
+from ridgeline.lab.publish import publish
 from ridgeline.lab.server import ControlServer, Passed, Tell, Verb
 from ridgeline.lab.session_verbs import SessionVerbs
 from ridgeline.lab.tools import dig, get, trace
@@ -58,6 +59,7 @@ class Supervisor:
             "fail": self._fail,
             "heal": self._heal,
             "drain": self._drain,
+            "publish": self._publish,
             "download": self._download,
             "sessions": self._sessions.sessions,
             "rescue": self._sessions.rescue,
@@ -337,6 +339,11 @@ class Supervisor:
 
             event = Event(name="drain", site=site, how="drain", notice_s=0.0)
             return await self._measure(event, drain, request, tell)
+
+    async def _publish(self, _: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        async with self._turn:
+            tell("reading the zone files")
+            return await publish(self._fabric, skip=self._faults.broken)
 
     async def _download(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
         """Hold a TCP download open at a client and say how it ended."""

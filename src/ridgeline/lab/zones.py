@@ -18,6 +18,8 @@ class Zone:
     domain: str
     """Absolute, with the final dot."""
     path: Path
+    serial: int = 0
+    """As the file says."""
     primary: bool = False
     """The hidden primary holds it; else every site has the file."""
     dnssec: bool = False
@@ -85,7 +87,8 @@ def _read(path: Path, name: str) -> Zone:
         raise InputError(f"{path}: cannot read zone file {name}: {error}") from error
     domain = zone_domain(text, name)
     try:
-        dns.zone.from_text(text, origin=domain, filename=str(path))
+        read = dns.zone.from_text(text, origin=domain, filename=str(path))
+        serial = read.get_soa().serial
     except dns.exception.SyntaxError as error:
         found = re.match(rf"{re.escape(str(path))}:(\d+): (.*)", str(error), re.DOTALL)
         if not found:
@@ -96,7 +99,7 @@ def _read(path: Path, name: str) -> Zone:
     except (dns.exception.DNSException, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise InputError(f"{path}: {reason}") from error
-    return Zone(domain=domain, path=path)
+    return Zone(domain=domain, path=path, serial=serial)
 
 
 def _line_of_mistake(text: str, domain: str, line: int) -> int:

@@ -12,6 +12,8 @@ CONTROL_SOCKET: Final = "knot.sock"
 CATALOG_ZONE: Final = "catalog.anycast.test."
 """The zone that lists the zones (RFC 9432); hidden: only sites may transfer it."""
 TRANSFER_KEY: Final = "transfer."
+CONNECTION_KEPT_S: Final = 600
+"""How long a site keeps its connection to the primary: a change then needs one round trip less."""
 TSIG_BYTES: Final = 32
 """Of HMAC-SHA256: its output's length, below which a key should not be (RFC 8945, section 10)."""
 
@@ -24,6 +26,7 @@ def server_lines(
     port: int,
     user: str | None,
     background_workers: int = 1,
+    tcp_idle_s: int = 10,
     extra: Iterable[str] = (),
 ) -> Iterator[str]:
     """Write the sections ``server``, ``control`` and ``log``."""
@@ -42,7 +45,7 @@ def server_lines(
         "    tcp-workers: 1",
         f"    background-workers: {background_workers}",
         "    udp-max-payload: 1232  # no fragments: an ICMP error may reach another site",
-        "    tcp-idle-timeout: 10",
+        f"    tcp-idle-timeout: {tcp_idle_s}",
         "    tcp-io-timeout: 500",
         *(f"    {line}" for line in extra),
         "control:",

@@ -10,6 +10,7 @@ from typing import Final
 
 from ridgeline.render._knot import (
     CATALOG_ZONE,
+    CONNECTION_KEPT_S,
     CONTROL_SOCKET,
     TRANSFER_KEY,
     database_lines,
@@ -33,6 +34,7 @@ __all__ = [
     "CATALOG_ZONE",
     "CONTROL_SOCKET",
     "RATE_LIMIT",
+    "TRANSFER_KEY",
     "WHOAMI_FILE",
     "KnotSite",
     "Transfer",
@@ -117,6 +119,11 @@ def render_knot(site: KnotSite) -> str:
                 listen=site.listen,
                 port=site.port,
                 user=site.user,
+                extra=(
+                    ("remote-pool-limit: 4", f"remote-pool-timeout: {CONNECTION_KEPT_S}")
+                    if transfer
+                    else ()
+                ),
             ),
             *database_lines(site.directory, journal="1G" if transfer else "1M"),
             *(_transfer_lines(transfer, site.port) if transfer else ()),

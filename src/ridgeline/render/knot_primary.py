@@ -10,6 +10,7 @@ from typing import Final
 
 from ridgeline.render._knot import (
     CATALOG_ZONE,
+    CONNECTION_KEPT_S,
     TRANSFER_KEY,
     database_lines,
     file_line,
@@ -80,6 +81,7 @@ def render_knot_primary(primary: KnotPrimary) -> str:
             port=primary.port,
             user=primary.user,
             background_workers=2,
+            tcp_idle_s=CONNECTION_KEPT_S + 10,  # the sites end it
         ),
         *database_lines(primary.directory, journal="1G"),
         *key_lines(primary.tsig),

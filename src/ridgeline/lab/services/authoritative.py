@@ -71,11 +71,16 @@ def configure_site(place: Place, zones: Iterable[Zone]) -> str:
 
 def place_zone(zone: Zone, folder: Path) -> str:
     """Copy a zone's file into a folder, at once: a reader sees the old one or the new."""
-    copy = folder / f"{zone.domain.replace('/', '_')}zone"
+    copy = folder / copy_name(zone)
     fresh = copy.with_suffix(".new")
     fresh.write_bytes(zone.path.read_bytes())
     fresh.replace(copy)
     return str(copy)
+
+
+def copy_name(zone: Zone) -> str:
+    """Name the copy; no domain shares it, and none is taken for another file of the folder."""
+    return f"{zone.domain.replace('/', '_')}zone"
 
 
 def fleet_networks(plan: LabPlan) -> Iterable[Prefix]:
