@@ -18,6 +18,8 @@ Three rules stand above all others:
    flaps, because the neighbours' route-flap damping (RFC 2439) punishes longer than we do.
 3. A failure that other sites share may drain this one, never withdraw it; and with a fleet guard
    a slot of the budget comes first. Refused or unanswered: stay announced, drained, and say so.
+   Withdrawn, and the slot is lost: ask for another; refused: announce again, drained; unanswered:
+   change nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -93,11 +95,13 @@ class RouterFailed:
 
 @dataclass(frozen=True, slots=True)
 class GuardAnswered:
-    """The fleet guard's answer to `AskGuard`; `granted` False also where it cannot be reached."""
+    """The fleet guard's answer to `AskGuard`, or word that a slot granted earlier is lost."""
 
     prefix: Prefix
     granted: bool
     reason: str = ""
+    silent: bool = False
+    """The fleet could not be asked: no slot, but no refusal either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +251,11 @@ class PrefixState:
     strikes: int = 0
     worse_at: float | None = None
     """When the last failure drained or withdrew it."""
-    slot: Literal["none", "asked", "granted", "refused"] = "none"
+    slot: Literal["none", "asked", "granted", "refused", "silent"] = "none"
     slot_at: float = 0.0
-    """When the slot was asked for, or refused."""
+    """When the slot was asked for, or not granted."""
+    slot_lost: bool = False
+    """It is withdrawn on a slot that is lost: another site may have it by now."""
     due: float | None = None
     """When the order goes to the router (again); None: it has gone, or there is none."""
     retries: int = 0
@@ -367,7 +373,7 @@ class Core:
             yield p.ordered_at + ANSWER_WITHIN_S
         if p.slot == "asked":
             yield p.slot_at + GUARD_WAIT_S
-        if p.slot == "refused":
+        if p.slot in {"refused", "silent"}:
             yield p.slot_at + GUARD_AGAIN_S
         if p.condition is Condition.UP and p.announce_after:
             yield p.announce_after
@@ -508,14 +514,28 @@ class Core:
             if answer.granted:  # it is not needed any more
                 commands.append(ReleaseGuard(answer.prefix))
             return
-        first, p.slot_at = p.slot != "refused", now
-        p.slot = "granted" if answer.granted else "refused"
-        if first and not answer.granted:
-            gone = p.target is not None and p.target.stance is Stance.WITHDRAWN
-            stays = "it stays withdrawn" if gone else "it stays announced, drained"
-            reason = f"{answer.reason or 'no slot'}: {stays}"
-            commands.append(Say("error", "withdrawal_refused", reason, p.prefix))
         self._dirty[p.prefix] = None
+        if answer.granted:
+            p.slot, p.slot_lost = "granted", False
+            return
+        if p.slot == "granted":
+            p.slot = "none"  # and so the next decision asks for another
+            p.slot_lost = p.target is not None and p.target.stance is Stance.WITHDRAWN
+            reason = f"{answer.reason or 'no slot any more'}: asking for another"
+            commands.append(Say("error", "slot_lost", reason, p.prefix))
+            return
+        before, p.slot = p.slot, "silent" if answer.silent else "refused"
+        p.slot_at = now
+        if p.slot != before:
+            reason = f"{answer.reason or 'no slot'}: {self._consequence(p)}"
+            commands.append(Say("error", "withdrawal_refused", reason, p.prefix))
+
+    def _consequence(self, p: PrefixState) -> str:
+        if p.target is None or p.target.stance is not Stance.WITHDRAWN:
+            return "it stays announced, drained"
+        if p.slot_lost and p.slot == "refused":
+            return "it is announced again, drained"
+        return "it stays withdrawn"
 
     def _drain(self, event: DrainAsked, now: float, commands: list[Command]) -> None:
         until = None if event.for_s is None else now + event.for_s
@@ -560,7 +580,8 @@ class Core:
                 commands.append(Say("warning", "order_lost", reason, p.prefix))
                 self._ask_again(p, now)
             if p.slot == "asked" and now >= p.slot_at + GUARD_WAIT_S:
-                answer = GuardAnswered(p.prefix, granted=False, reason="the fleet guard is silent")
+                why = "the fleet guard is silent"
+                answer = GuardAnswered(p.prefix, granted=False, reason=why, silent=True)
                 self._guard_answered(answer, now, commands)
             if any(t <= now for t in self._times(p)):
                 self._dirty[p.prefix] = None
@@ -621,6 +642,7 @@ class Core:
 
     def _order(self, p: PrefixState, wanted: Wanted, now: float) -> None:
         p.target, p.found = wanted, False
+        p.slot_lost = p.slot_lost and wanted.stance is Stance.WITHDRAWN
         p.confirmed, p.taken, p.due, p.retries = False, False, now, 0
 
     def _desired(
@@ -637,7 +659,8 @@ class Core:
             return self._withdrawn(p, target, why, now, commands)
         is_damped = target.stance is not Stance.ANNOUNCED and now < p.announce_after
         if p.condition is Condition.UNKNOWN or is_damped:
-            return target
+            is_lost = p.slot_lost
+            return self._withdrawn(p, target, target.reason, now, commands) if is_lost else target
         if p.condition is Condition.UP:
             return Wanted(Stance.ANNOUNCED, 0, "all that is required is healthy")
         return self._drained(f"an input that all sites share fails: {why}")
@@ -662,12 +685,14 @@ class Core:
         gone = Wanted(Stance.WITHDRAWN, 0, reason)
         if not self.policy.guarded or p.slot == "granted":
             return gone
-        if p.slot == "none" or (p.slot == "refused" and now >= p.slot_at + GUARD_AGAIN_S):
-            p.slot, p.slot_at = ("asked" if p.slot == "none" else "refused"), now
+        if p.slot == "none" or (p.slot != "asked" and now >= p.slot_at + GUARD_AGAIN_S):
+            p.slot, p.slot_at = ("asked" if p.slot == "none" else p.slot), now
             commands.append(AskGuard(p.prefix, reason))
-        if target.stance is Stance.WITHDRAWN:
-            return gone  # as it stands already: nothing to spend a slot on
-        return target if p.slot == "asked" else self._drained(f"no slot to withdraw: {reason}")
+        if target.stance is not Stance.WITHDRAWN:
+            return target if p.slot == "asked" else self._drained(f"no slot to withdraw: {reason}")
+        if p.slot_lost and p.slot == "refused":
+            return self._drained(f"its slot was lost and there is no other: {reason}")
+        return gone  # as it stands already, or as it was found
 
     def _settle_slot(self, p: PrefixState, commands: list[Command]) -> None:
         """Give a slot back when the prefix is announced again, or was never withdrawn."""

@@ -76,7 +76,7 @@ class FleetGuard:
             except (StoreError, TimeoutError) as error:
                 self.problem = str(error) or f"no answer in {self._settings.timeout_s:g} s"
                 reason = f"the fleet's store cannot be used: {self.problem}"
-                return GuardAnswered(prefix, granted=False, reason=reason)
+                return GuardAnswered(prefix, granted=False, reason=reason, silent=True)
             self.problem = ""
             return answer
 

@@ -148,7 +148,7 @@ def render_metrics(core: Core, *, site: str, rounds: int, failures: int, up_s: f
         ("alerts", "What differs at the neighbours.", lambda p: len(p.alerts)),
         ("healthy", "All that is required is up.", lambda p: p.condition is Condition.UP),
         ("exported_neighbours", "Neighbours it is sent to.", lambda p: len(p.exported)),
-        ("refused", "A withdrawal was refused a slot.", lambda p: p.slot == "refused"),
+        ("refused", "A withdrawal was refused a slot.", lambda p: p.slot in {"refused", "silent"}),
     ):
         samples = [(labels(prefix=str(p.prefix)), float(value(p))) for p in states]
         family(f"prefix_{name}", "gauge", text, samples)

@@ -382,6 +382,79 @@ def test_refused_or_unanswered_it_stays_announced_drained_and_asks_again() -> No
         assert bench.held == {P: Stance.WITHDRAWN}
 
 
+LOST = GuardAnswered(P, granted=False, reason="the store has ended the slot's lease")
+REFUSED = GuardAnswered(P, granted=False, reason="1 of 1 sites are withdrawn already (lhr)")
+SILENT = GuardAnswered(P, granted=False, reason="no member answers", silent=True)
+GRANTED = GuardAnswered(P, granted=True)
+
+
+def withdrawn_on_a_slot(damping: float = 60) -> Bench:
+    bench = up(Policy(guarded=True, damping=damping), fall=1)
+    bench.give(10, DEAD)
+    bench.give(10.01, GRANTED)
+    assert bench.held == {P: Stance.WITHDRAWN}
+    bench.others.clear()
+    return bench
+
+
+def test_a_lost_slot_is_asked_for_again_at_once() -> None:
+    bench = withdrawn_on_a_slot()
+    bench.give(70, LOST)
+    assert [type(c) for c in bench.others] == [AskGuard]
+    bench.give(70.1, GRANTED)
+    bench.sleep(200)
+    assert bench.orders == [(10.01, "withdrawn")]
+    assert bench.others == [AskGuard(P, "dns: process ended")]
+    assert "slot_lost" in bench.events()
+
+
+def test_whose_slot_is_lost_and_refused_is_announced_again_drained() -> None:
+    bench = withdrawn_on_a_slot()
+    bench.give(70, LOST)
+    bench.give(70.1, REFUSED)
+    assert bench.orders[1:] == [(70.1, "drained")]
+    assert "it is announced again, drained" in bench.said[-2].reason + bench.said[-3].reason
+    bench.sleep(75.2)
+    bench.give(75.2, GRANTED)  # another site is well again
+    assert bench.orders[2:] == [(75.2, "withdrawn")]
+
+
+def test_whose_slot_is_lost_and_the_store_is_silent_changes_nothing_until_it_answers() -> None:
+    bench = withdrawn_on_a_slot()
+    bench.give(70, LOST)
+    bench.sleep(72)  # nobody answers
+    for now in range(75, 300, 5):
+        bench.give(float(now), SILENT)
+        bench.sleep(float(now) + 4)
+    assert bench.orders == [(10.01, "withdrawn")]
+    assert bench.events().count("withdrawal_refused") == 1
+    bench.give(300, REFUSED)
+    assert bench.orders[1:] == [(300, "drained")]
+
+
+def test_a_damped_site_that_loses_its_slot_does_not_sit_out_the_damping_withdrawn() -> None:
+    bench = withdrawn_on_a_slot(damping=600)
+    bench.give(20, GOOD)
+    bench.give(70, LOST)
+    bench.give(70.1, REFUSED)
+    assert bench.orders[1:] == [(70.1, "drained")]
+    bench.sleep(700)
+    assert bench.orders[2:] == [(610.01, "announced")]
+
+
+def test_what_was_found_withdrawn_is_not_announced_for_want_of_a_slot() -> None:
+    """A site that was never well since the start has nothing to offer, even as a last resort."""
+    bench = Bench(Policy(guarded=True), held=Stance.WITHDRAWN, fall=1)
+    bench.give(1, DEAD)
+    bench.give(1.1, REFUSED)
+    bench.sleep(60)
+    bench.give(60, REFUSED)
+    assert {stance for _, stance in bench.orders} == {"withdrawn"}
+    assert "it stays withdrawn" in next(
+        s.reason for s in bench.said if s.event == "withdrawal_refused"
+    )
+
+
 def test_a_slot_granted_too_late_goes_back() -> None:
     bench = up(Policy(guarded=True, damping=0.5), fall=1)
     bench.give(10, DEAD)
