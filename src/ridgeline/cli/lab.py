@@ -253,11 +253,101 @@ def heal(site: str, *, name: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("site")
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Wait until no TCP flow is left at SITE, at most so long, before it withdraws; also make "
+    "the AS path longer for neighbours that heed no GRACEFUL_SHUTDOWN.",
+)
 @name_option
 @json_option
-def drain(site: str, *, name: str, as_json: bool) -> None:
+def drain(site: str, *, grace: float, name: str, as_json: bool) -> None:
     """Move the clients of SITE away before it withdraws (RFC 8326), and report what they saw."""
-    _failover(name, "drain", as_json=as_json, site=site)
+    _failover(name, "drain", as_json=as_json, site=site, grace=grace)
+
+
+@command.command()
+@click.argument("site")
+@click.option(
+    "--event",
+    type=click.Choice(("fail", "drain", "heal")),
+    default="fail",
+    show_default=True,
+    help="What happens to SITE.",
+)
+@click.option("--how", type=click.Choice(_HOWS), default="withdraw", show_default=True)
+@click.option(
+    "-n",
+    "downloads",
+    metavar="N",
+    type=click.IntRange(1, 20_000),
+    default=1000,
+    show_default=True,
+    help="Downloads, over all clients together.",
+)
+@click.option(
+    "--watch",
+    metavar="SECONDS",
+    type=click.FloatRange(4, 3600),
+    default=6.0,
+    show_default=True,
+    help="How long to watch them afterwards.",
+)
+@click.option("--grace", metavar="SECONDS", type=click.FloatRange(min=0), help="As for `drain`.")
+@from_option
+@ipv6_option
+@name_option
+@json_option
+def sessions(*, vantage: str, name: str, as_json: bool, downloads: int, **wanted: object) -> None:
+    """Hold sessions open from the clients while something happens to SITE; count who lives.
+
+    Slow downloads, keep-alive HTTP, and DNS over TCP and TLS, as far as the spec has the services.
+    """
+    document = ask(name, "sessions", n=downloads, **{"from": _cities(vantage)}, **wanted)
+    if as_json:
+        show_json(document)
+        return
+    from ridgeline.cli.session_tables import print_sessions
+
+    print_sessions(document)
+
+
+@command.command()
+@click.argument("turn", type=click.Choice(("on", "off")), required=False)
+@click.option(
+    "--rate",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="With `on`: packets a second that one site may send on.  [default: 20000]",
+)
+@click.option(
+    "--quic",
+    is_flag=True,
+    help="With `on`: also QUIC whose connection IDs name the site (QUIC-LB).",
+)
+@click.option("--prometheus", is_flag=True, help="Print the counters as Prometheus reads them.")
+@name_option
+@json_option
+def rescue(
+    turn: str | None, *, rate: int | None, quic: bool, prometheus: bool, name: str, as_json: bool
+) -> None:
+    """Send packets that a route change brought to the wrong site on to their own; or say how many.
+
+    Needs root: the sites' servers get a BPF program.
+    """
+    document = ask(name, "rescue", turn=turn, rate=rate, quic=quic)
+    if as_json:
+        show_json(document)
+    elif prometheus:
+        from ridgeline.lab.rescuers import prometheus as metrics
+
+        click.echo(metrics(document), nl=False)
+    else:
+        from ridgeline.cli.session_tables import print_rescue
+
+        print_rescue(document)
 
 
 @command.command()
@@ -287,3 +377,7 @@ def _failover(name: str, verb: str, *, as_json: bool, **arguments: object) -> No
     from ridgeline.cli.lab_tables import print_failover
 
     print_failover(document)
+    if document.get("stages"):
+        from ridgeline.cli.session_tables import print_stages
+
+        print_stages(document["stages"])

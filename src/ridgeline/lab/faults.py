@@ -17,11 +17,14 @@ from typing import Final
 from ridgeline.errors import InputError
 from ridgeline.lab.agents import AgentOrigin
 from ridgeline.lab.birdctl import BirdControl
+from ridgeline.lab.currency import Currency
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.plan import Link, LinkKind
 from ridgeline.lab.processes import end_daemon
 from ridgeline.render.bird import BFD_INTERVAL_MS, BFD_MULTIPLIER, HOLD_TIME_S
 from ridgeline.spec.model import SiteState
+
+_NOT_DRAINED: Final = {"drain*": False, "prepend*": False}
 
 
 class How(Enum):
@@ -37,8 +40,9 @@ class How(Enum):
 class SiteFaults:
     """Breaks and mends sites of one lab, and knows what is broken."""
 
-    def __init__(self, fabric: Fabric) -> None:
+    def __init__(self, fabric: Fabric, currency: Currency) -> None:
         self._fabric = fabric
+        self._currency = currency
         self._plan = fabric.plan
         self.broken: dict[str, How] = {}
         self.withdrawn: set[str] = set()
@@ -60,11 +64,15 @@ class SiteFaults:
         self.broken[site] = how
 
     async def heal(self, site: str) -> None:
-        """Mend whatever was done to a site, in the reverse of the order in which it hurts."""
-        how = self.broken.pop(site, None)
-        self.drained.discard(site)
-        self.withdrawn.discard(site)
+        """Mend whatever was done to a site, in the reverse of the order in which it hurts.
+
+        A site that was away announces only once its zones are the fleet's again.
+        """
+        how = self.broken.get(site)
         fabric = self._fabric
+        missed = how not in {None, How.WITHDRAW} and fabric.zones and not fabric.has_agents
+        if missed:
+            await self._withdraw(site)
         if how is How.HANG:
             for daemon in fabric.services_of(site):
                 daemon.send(signal.SIGCONT)
@@ -74,16 +82,31 @@ class SiteFaults:
             fabric.mend(self.uplinks(site))
         if how is How.CRASH:
             await fabric.start_bird(f"edge.{site}")
-        await self._origin(site).toggle({"anycast*": True, "drain*": False})
+        if missed:
+            await self._currency.catch_up(site)
+        await self._origin(site).toggle({"anycast*": True, **_NOT_DRAINED})
+        self.broken.pop(site, None)
+        self.drained.discard(site)
+        self.withdrawn.discard(site)
 
     async def start_drain(self, site: str) -> None:
         """Ask the neighbours to prefer others: GRACEFUL_SHUTDOWN (RFC 8326) in one update."""
         await self._origin(site).toggle({"drain*": True, "anycast*": False})
         self.drained.add(site)
 
+    async def prepend_drain(self, site: str) -> bool:
+        """Make the AS path longer too, for neighbours that heed no community; say if it can be.
+
+        An agent has no such stage.
+        """
+        if self._fabric.has_agents:
+            return False
+        await self._origin(site).toggle({"prepend*": True, "drain*": False})
+        return True
+
     async def finish_drain(self, site: str) -> None:
         """Withdraw what nobody uses any more."""
-        await self._origin(site).toggle({"drain*": False})
+        await self._origin(site).toggle(_NOT_DRAINED)
         self.withdrawn.add(site)
 
     def uplinks(self, site: str) -> list[Link]:
@@ -126,7 +149,7 @@ class SiteFaults:
         return self._fabric.origin(site)
 
     async def _withdraw(self, site: str) -> None:
-        await self._origin(site).toggle({"anycast*": False, "drain*": False})
+        await self._origin(site).toggle({"anycast*": False, **_NOT_DRAINED})
 
     async def _cut(self, site: str) -> None:
         self._fabric.cut(self.uplinks(site))

@@ -41,7 +41,7 @@ class Waiting:
                 p.name
                 for p in protocols.values()
                 if not p.is_settled
-                and not p.name.startswith(("anycast", "drain", "any_", "drn_"))
+                and not p.name.startswith(("anycast", "drain", "prepend", "any_", "drn_"))
                 and self.is_expected(p.name)
             ]
             self.missing = f"not up: {', '.join(unsettled[:3])}" if unsettled else ""

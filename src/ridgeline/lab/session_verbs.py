@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ridgeline.errors import InputError, MachineError
+from ridgeline.lab.draining import drain
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.flow_measure import Wish, measure_flows
@@ -57,7 +58,8 @@ class SessionVerbs:
             watch_s=float(request.get("watch") or 6.0),
         )
         async with self._turn:
-            how, act = self._act(event, site, request)
+            stages: list[dict[str, Any]] = []
+            how, act = self._act(event, site, request, stages, tell)
             document = await measure_flows(
                 self._fabric,
                 wish,
@@ -66,9 +68,17 @@ class SessionVerbs:
                 tell=tell,
             )
             await self.rescuers.learn()
-        return {**document, "rescue": self.rescuers.describe()}
+        more = {"stages": stages} if stages else {}
+        return {**document, **more, "rescue": self.rescuers.describe()}
 
-    def _act(self, event: str, site: str, request: dict[str, Any]) -> tuple[str, Act]:
+    def _act(
+        self,
+        event: str,
+        site: str,
+        request: dict[str, Any],
+        stages: list[dict[str, Any]],
+        tell: Tell,
+    ) -> tuple[str, Act]:
         is_well = site not in self._faults.broken and site not in self._faults.drained
         if event == "heal":
             if is_well:
@@ -80,10 +90,12 @@ class SessionVerbs:
             how = How(request.get("how") or "withdraw")
             return how.value, lambda: self._faults.fail(site, how)
         if event == "drain":
-            return "drain", lambda: self._drain(site)
-        raise InputError(f"no event {event!r}: fail, drain or heal")
+            grace_s = float(request.get("grace") or 0.0)
 
-    async def _drain(self, site: str) -> None:
-        await self._faults.start_drain(site)
-        await self._fabric.until_still(1.0)
-        await self._faults.finish_drain(site)
+            async def act() -> None:
+                stages.extend(
+                    await drain(self._fabric, self._faults, site, grace_s=grace_s, tell=tell)
+                )
+
+            return "drain", act
+        raise InputError(f"no event {event!r}: fail, drain or heal")

@@ -15,12 +15,15 @@ from urllib.parse import urlsplit
 
 from ridgeline.errors import InputError
 from ridgeline.lab.certificates import trust_environment
+from ridgeline.lab.currency import Currency
 from ridgeline.lab.download import Wanted, download
+from ridgeline.lab.draining import drain
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.launch import Reporter
 from ridgeline.lab.lookup import Lookup
 from ridgeline.lab.measure import Event, client_catchments, measure
+from ridgeline.lab.nameroot import NameRoot
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
 from ridgeline.lab.publish import publish
 from ridgeline.lab.server import ControlServer, Passed, Tell, Verb
@@ -42,8 +45,10 @@ class Supervisor:
         self._directory = directory
         self._plan = plan
         self._fabric = Fabric(plan, directory / "files", shuffle=shuffle, agents=agents)
-        self._faults = SiteFaults(self._fabric)
+        self._currency = Currency(self._fabric)
+        self._faults = SiteFaults(self._fabric, self._currency)
         self._lookup = Lookup(plan)
+        self._names = NameRoot(self._fabric)
         self._turn = asyncio.Lock()
         self._sessions = SessionVerbs(self._fabric, self._faults, self._lookup, self._turn)
         self._done = asyncio.Event()
@@ -89,9 +94,18 @@ class Supervisor:
 
     async def _build(self, reporter: Reporter) -> None:
         await self._fabric.build(reporter.progress)
-        await self._fabric.until_quiet(
-            reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
+        await asyncio.gather(  # the root of the DNS costs no time of its own
+            self._names.start(),
+            self._currency.release_all(),
+            self._fabric.until_quiet(
+                reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
+            ),
         )
+        if time.monotonic() - self._currency.released_at < QUIET_S:
+            await self._fabric.until_quiet(
+                reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
+            )
+        self._names.warm()
         if self._plan.spec.rescue:
             reporter.progress("rescue: loading")
             await self._sessions.begin_rescue()
@@ -332,18 +346,24 @@ class Supervisor:
             if self._state(site) != "announced":
                 raise InputError(f"site {site} does not announce (it is {self._state(site)})")
 
-            async def drain() -> None:
-                await self._faults.start_drain(site)
-                await self._fabric.until_still(QUIET_S)
-                await self._faults.finish_drain(site)
+            stages: list[dict[str, Any]] = []
+
+            async def act() -> None:
+                grace_s = float(request.get("grace") or 0.0)
+                stages.extend(
+                    await drain(self._fabric, self._faults, site, grace_s=grace_s, tell=tell)
+                )
 
             event = Event(name="drain", site=site, how="drain", notice_s=0.0)
-            return await self._measure(event, drain, request, tell)
+            document = await self._measure(event, act, request, tell)
+            return {**document, "stages": stages}
 
     async def _publish(self, _: dict[str, Any], tell: Tell) -> dict[str, Any]:
         async with self._turn:
             tell("reading the zone files")
-            return await publish(self._fabric, skip=self._faults.broken)
+            published = await publish(self._fabric, skip=self._faults.broken)
+            await self._names.refresh()
+            return published
 
     async def _download(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
         """Hold a TCP download open at a client and say how it ended."""

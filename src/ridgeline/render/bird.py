@@ -14,7 +14,8 @@ A provider's customers may act on its routes with large communities (RFC 8092), 
 (65535, 65281)      no export (RFC 1997), which BIRD obeys by itself
 ==================  ==========================================================
 
-`(P, 100, 1..3)` marks inside P whether a route came from a customer, a peer or a provider.
+`(P, 100, 1..3)` marks inside P whether a route came from a customer, a peer or a provider;
+`(P, 101, 1)` asks P's own border routers to make the path longer, while a site drains.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,8 @@ HOLD_TIME_S = 9
 """Lab sessions give a silent neighbour up after this long (BIRD's default would be 240 s)."""
 BFD_INTERVAL_MS = 100
 BFD_MULTIPLIER = 3
+DRAIN_PREPEND = 3
+"""Extra copies of our AS number in the second stage of a drain."""
 
 
 class Role(Enum):
@@ -118,7 +121,9 @@ class BirdRouter:
     anycast: tuple[Prefix, ...] = ()
     """The anycast prefixes of the spec, where this router belongs to it."""
     originates: bool = False
-    """The anycast prefixes start here (protocols `anycast*` and, for draining, `drain*`)."""
+    """The anycast prefixes start here (protocols `anycast*` and, for draining, `drain*`, `prepend*`)."""
+    held: bool = False
+    """Both kinds start disabled: whoever knows that the services are ready enables one."""
     drained: bool = False
     """Whether they are announced with GRACEFUL_SHUTDOWN from the start."""
     include: str | None = None
@@ -260,6 +265,8 @@ def _statics(name: str, prefixes: Iterable[Prefix], options: str) -> Iterator[st
 def _origin(router: BirdRouter) -> Iterator[str]:
     off = "disabled yes; "
     plain, drain = (off, "") if router.drained else ("", off)
+    if router.held:
+        plain = drain = off
     for version in (4, 6):
         routes = " ".join(f"route {p} blackhole;" for p in router.anycast if p.version == version)
         if not routes:
@@ -269,6 +276,12 @@ def _origin(router: BirdRouter) -> Iterator[str]:
         yield (
             f"protocol static drain{version} {{ {drain}ipv{version} {{ preference 150; "
             f"import filter {{ bgp_community.add((65535,0)); accept; }}; }}; {routes} }}"
+        )
+        # And the one that speaks to neighbours who do not heed it: our routers make the path long.
+        yield (
+            f"protocol static prepend{version} {{ disabled yes; ipv{version} {{ preference 160; "
+            f"import filter {{ bgp_community.add((65535,0)); "
+            f"bgp_large_community.add((MYAS,101,1)); accept; }}; }}; {routes} }}"
         )
 
 
@@ -376,4 +389,12 @@ def _own_announcements(announcements: Iterable[Announcement]) -> str:
             attribute = "bgp_community" if len(community) == 2 else "bgp_large_community"
             actions.append(f"{attribute}.add(({','.join(map(str, community))}));")
         cases.append(f"if net = {item.prefix} then {{ {' '.join(actions)} accept; }}")
+    if cases:
+        longer = "bgp_path.prepend(MYAS); " * DRAIN_PREPEND
+        mark = "(MYAS,101,1)"
+        cases.insert(
+            0,
+            f"if {mark} ~ bgp_large_community then {{ {longer}"
+            f"bgp_large_community.delete([{mark}]); }}",
+        )
     return " ".join([*cases, "if is_anycast() then reject;"])

@@ -471,31 +471,31 @@ static __always_inline int may_send(const struct settings *set)
 	return may;
 }
 
+/* Functions that the verifier is to look at once, not in every state of the caller, are not inline. */
+
 /* Whom to ask, in which order: where this client's prefix landed, latest first; never ourselves. */
-static __always_inline void choose(struct gue *gue, const struct packet *packet,
-				   const struct settings *set)
+__noinline int choose(struct gue *gue, const struct address *client, __u32 self)
 {
-	struct client key = {.bits = 128, .address = packet->client};
+	struct client key = {.bits = 128};
 	struct order *order;
 	__u32 n = 0, i;
 
-	if (packet->kind == QUIC) {
-		gue->hop[0] = packet->quic_site;
-		gue->n = 1;
-		return;
-	}
+	if (!gue || !client)
+		return 0;
+	key.address = *client;
 	order = bpf_map_lookup_elem(&orders, &key);
 	if (!order)
-		return;
+		return 0;
 	for (i = 0; i < sizeof(order->site); i++) {
 		if (i >= order->n || n >= MAX_HOPS)
 			break;
-		if (order->site[i] == set->self)
+		if (order->site[i] == self)
 			continue;
 		gue->hop[n & 15 ? n : 0] = order->site[i];
 		n++;
 	}
 	gue->n = n;
+	return n;
 }
 
 /* How large a packet may be on its way to a site, everything counted. */
@@ -563,16 +563,18 @@ failed:
 	return TC_ACT_SHOT;
 }
 
-static __always_inline int send(struct __sk_buff *skb, const struct packet *packet,
-				struct gue *gue, const struct settings *set)
+__noinline int send(struct __sk_buff *skb, const struct packet *packet, struct gue *gue)
 {
-	__u32 six = packet->six & 1, self = set->self, to, overhead, bytes, mtu;
+	__u32 key = 0, six, self, to, overhead, bytes, mtu;
 	__u16 source_port;
+	struct settings *set = bpf_map_lookup_elem(&settings, &key);
 	struct site *ours, *theirs;
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
 
-	if (gue->at >= MAX_HOPS)
+	if (!set || !packet || !gue || gue->at >= MAX_HOPS)
 		return TC_ACT_OK;
+	six = packet->six & 1;
+	self = set->self;
 	to = gue->hop[gue->at & 15];
 	ours = bpf_map_lookup_elem(&sites, &self);
 	theirs = bpf_map_lookup_elem(&sites, &to);
@@ -748,7 +750,12 @@ int rescue_in(struct __sk_buff *skb)
 		gue.at++;
 	} else {
 		gue.origin = self;
-		choose(&gue, &packet, set);
+		if (packet.kind == QUIC) {
+			gue.hop[0] = packet.quic_site;
+			gue.n = 1;
+		} else {
+			choose(&gue, &packet.client, self);
+		}
 	}
 	if (gue.at >= gue.n) {
 		count(ORPHANS);
@@ -763,7 +770,7 @@ int rescue_in(struct __sk_buff *skb)
 		if (packet.kind == QUIC)
 			count(SENT_QUIC);
 	}
-	return send(skb, &packet, &gue, set);
+	return send(skb, &packet, &gue);
 }
 
 SEC("tc")
