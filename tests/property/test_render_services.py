@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ridgeline.render.edge import EdgeSite, Origin, TlsFiles
 from ridgeline.render.identity import SiteIdentity
 from ridgeline.render.knot import KnotSite, ZoneFile, render_knot
-from ridgeline.render.nginx import NginxSite, Origin, TlsFiles, render_nginx
+from ridgeline.render.nginx import render_nginx
 from ridgeline.render.origin import render_origin
 from ridgeline.render.unbound import StubZone, UnboundSite, render_unbound
 from ridgeline.render.unbound_client import ClientResolver, render_client_resolver
@@ -46,7 +47,7 @@ def unbound(
 
 def nginx(who: SiteIdentity, path: str = "/run", host: str = "a.test", user: str = "root") -> str:
     return render_nginx(
-        NginxSite(
+        EdgeSite(
             identity=who,
             directory=path,
             listen=HERE,

@@ -8,9 +8,10 @@ from ridgeline.spec.model import Address
 _EXPANDED: Final = "$"  # nginx puts variables into file names and has no way to say a plain dollar
 
 
-def nginx_path(path: str, what: str) -> str:
-    """Put an absolute path in double quotes; see `quote`."""
-    return quote_path(path, what, refuse=_EXPANDED)
+def nginx_path(path: str, what: str, *, scheme: str = "") -> str:
+    """Put an absolute path, perhaps behind a `scheme` such as ``unix:``, in double quotes."""
+    quote_path(path, what, refuse=_EXPANDED)
+    return quote(scheme + path, what, refuse=_EXPANDED)
 
 
 def process_lines(directory: str, *, user: str | None, single_process: bool) -> list[str]:

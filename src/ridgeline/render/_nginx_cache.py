@@ -1,6 +1,6 @@
 """The cache of the light edge engine: RFC 9111 in nginx's words, as far as they reach.
 
-``@SITE@``, ``@HOST@``, ``@NETWORK@`` and ``@COOKIE@`` stand for plain names. nginx decides
+Words in ``@AT@`` signs stand for plain names or variables. nginx decides
 freshness, variants and validation itself; what is here says when not to store, when not to ask the
 cache, and what the client is told about it.
 """
@@ -48,15 +48,7 @@ MAPS: Final = r"""
     map $upstream_http_age $is_aged { ~[1-9] 1; default ""; }
     # An answer of 10 MB or more would be a good part of the cache by itself: it passes through.
     map $upstream_http_content_length $is_large { ~^\d\d\d\d\d\d\d\d 1; default ""; }
-    map @COOKIE@ $has_cookie { "" ""; default 1; }
-    # Loops between CDNs (RFC 8586): the whole network is one CDN.
-    map $http_cdn_loop $loops { "~*(^|[ ,])@NETWORK@([ ,;]|$)" 1; default ""; }
-    map $http_cdn_loop $cdn_loop {
-        "" "@NETWORK@; site=@SITE@";
-        default "$http_cdn_loop, @NETWORK@; site=@SITE@";
-    }
-    map $server_protocol $received_by { ~^HTTP/(?<v>[0-9.]+)$ $v; default "1.1"; }
-    map $http_via $via { "" "$received_by @HOST@"; default "$http_via, $received_by @HOST@"; }"""
+    map @COOKIE@ $has_cookie { "" ""; default 1; }"""
 
 PROXY: Final = """\
             proxy_http_version 1.1;
@@ -66,8 +58,8 @@ PROXY: Final = """\
             proxy_set_header TE "";
             proxy_set_header Via $via;
             proxy_set_header CDN-Loop $cdn_loop;
-            proxy_set_header X-Forwarded-For $remote_addr;  # what a client claims is not passed on
-            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-For @CLIENT@;  # what a client claims is not passed on
+            proxy_set_header X-Forwarded-Proto @SCHEME@;
             proxy_connect_timeout 2s;
             proxy_read_timeout 15s;
             proxy_redirect off;
@@ -78,16 +70,18 @@ PROXY: Final = """\
             # The origin orders files and speeds of its own server, not of ours.
             proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering X-Accel-Charset;
             proxy_cache edge;
-            proxy_cache_key $scheme://$host$request_uri;
+            proxy_cache_key @SCHEME@://$host$request_uri;
             proxy_cache_revalidate on;
             # One request fetches, others wait. nginx looks only twice a second whether it is there, and
             # makes requests for what is never stored wait in line: so none waits longer than this.
             proxy_cache_lock on;
-            proxy_cache_lock_timeout 200ms;
+            proxy_cache_lock_timeout @WAIT@;
             proxy_cache_background_update on;
             proxy_cache_use_stale off;  # stale only where the origin says so (RFC 5861)
             proxy_cache_bypass $has_cookie $is_authorized;
-            proxy_no_cache $has_cookie $for_one $varies_on_all $not_for_cdns $is_aged $is_large;
+            proxy_no_cache $has_cookie $for_one $varies_on_all $not_for_cdns $is_aged $is_large@AGED_AT_SHIELD@;
+            proxy_hide_header X-Served-By;
+            proxy_hide_header X-Edge-Cache;
             add_header Cache-Status "@HOST@; $cache_status" always;
             add_header Via "1.1 @HOST@" always;
             add_header Server-Timing "cdn-cache;desc=$cache_word$origin_ms" always;"""

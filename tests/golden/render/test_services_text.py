@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ridgeline.render.edge import EdgeSite, Origin, TlsFiles
 from ridgeline.render.identity import SiteIdentity
 from ridgeline.render.knot import KnotSite, ZoneFile, render_knot, render_whoami_zone
-from ridgeline.render.nginx import NginxSite, Origin, TlsFiles, render_nginx
+from ridgeline.render.nginx import render_nginx
 from ridgeline.render.origin import render_origin
 from ridgeline.render.unbound import (
     DnsTls,
@@ -83,7 +84,7 @@ TEXTS = {
     ),
     "root.zone": render_root_zone(),
     "nginx.conf": render_nginx(
-        NginxSite(
+        EdgeSite(
             identity=NRT,
             directory="/run/lab/nrt/nginx",
             listen=WEB,

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from ridgeline.render.edge import EdgeSite, Origin, TlsFiles
 from ridgeline.render.identity import HEALTH_PATH, TRACE_PATH, SiteIdentity
-from ridgeline.render.nginx import NginxSite, Origin, TlsFiles, render_nginx
+from ridgeline.render.nginx import render_nginx
 
 from .daemons import (
     HTTP_PORT,
@@ -60,10 +61,10 @@ def origin() -> Iterator[ScriptedOrigin]:
 
 
 @pytest.fixture
-def site(nrt: SiteIdentity, tmp_path: Path) -> NginxSite:
+def site(nrt: SiteIdentity, tmp_path: Path) -> EdgeSite:
     directory = tmp_path / "edge für nrt"
     directory.mkdir()
-    return NginxSite(
+    return EdgeSite(
         identity=nrt,
         directory=str(directory),
         listen=(EDGE, LOOPBACK6),
@@ -74,13 +75,13 @@ def site(nrt: SiteIdentity, tmp_path: Path) -> NginxSite:
     )
 
 
-def write(site: NginxSite) -> str:
+def write(site: EdgeSite) -> str:
     file = Path(site.directory) / "nginx.conf"
     file.write_text(render_nginx(site))
     return str(file)
 
 
-def start(daemons: Daemons, site: NginxSite) -> subprocess.Popen[bytes]:
+def start(daemons: Daemons, site: EdgeSite) -> subprocess.Popen[bytes]:
     return daemons.start(
         *("nginx", "-e", "stderr", "-c", write(site)), ready=answers_tcp(site.listen[0])
     )
@@ -110,7 +111,7 @@ def wait_until(asked: Callable[[], bool], within: float = 3) -> None:
 
 
 @pytest.mark.parametrize("single_process", [True, False])
-def test_nginx_finds_no_fault(site: NginxSite, single_process: bool) -> None:
+def test_nginx_finds_no_fault(site: EdgeSite, single_process: bool) -> None:
     need("nginx")
     file = write(replace(site, single_process=single_process))
     checked = subprocess.run(
@@ -123,7 +124,7 @@ def test_nginx_finds_no_fault(site: NginxSite, single_process: bool) -> None:
 
 
 def test_the_second_fetch_is_a_hit_and_says_so(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers=KEEP, takes=0.05)
     start(daemons, site)
@@ -141,7 +142,7 @@ def test_the_second_fetch_is_a_hit_and_says_so(
 
 
 def test_the_origin_learns_who_asks_and_through_whom(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page()
     start(daemons, site)
@@ -168,7 +169,7 @@ def test_the_origin_learns_who_asks_and_through_whom(
 
 
 def test_a_request_without_a_host_is_the_origins(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page()
     start(daemons, site)
@@ -190,7 +191,7 @@ def test_a_request_without_a_host_is_the_origins(
     ],
 )
 def test_a_loop_ends_here(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin, said: str, status: int
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin, said: str, status: int
 ) -> None:
     start(daemons, site)
     answer = fetch(headers={"CDN-Loop": said})
@@ -198,7 +199,7 @@ def test_a_loop_ends_here(
     assert len(origin.asked) == (status == 404)
 
 
-def test_the_trace_names_site_and_both_ends(daemons: Daemons, site: NginxSite) -> None:
+def test_the_trace_names_site_and_both_ends(daemons: Daemons, site: EdgeSite) -> None:
     start(daemons, site)
     answer = fetch(TRACE_PATH, headers={"Host": "www.example.test", "User-Agent": "a=b c"})
     said = dict(line.split("=", 1) for line in answer.body.decode().splitlines())
@@ -221,7 +222,7 @@ def test_the_trace_names_site_and_both_ends(daemons: Daemons, site: NginxSite) -
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
-def test_health_does_not_depend_on_the_origin(daemons: Daemons, site: NginxSite) -> None:
+def test_health_does_not_depend_on_the_origin(daemons: Daemons, site: EdgeSite) -> None:
     start(daemons, site)
     answer = fetch(HEALTH_PATH)
     assert (answer.status, answer.body, answer.headers["X-Served-By"]) == (200, b"ok nrt\n", "nrt")
@@ -230,7 +231,7 @@ def test_health_does_not_depend_on_the_origin(daemons: Daemons, site: NginxSite)
 
 
 def test_head_and_range_are_answered_from_the_cache(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers=KEEP | {"Accept-Ranges": "bytes"}, body=b"0123456789")
     start(daemons, site)
@@ -264,7 +265,7 @@ def test_head_and_range_are_answered_from_the_cache(
     ids=str,
 )
 def test_what_is_not_for_everyone_or_not_fresh_is_not_kept(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin, headers: dict[str, str]
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin, headers: dict[str, str]
 ) -> None:
     origin.pages["/"] = Page(headers=headers)
     start(daemons, site)
@@ -283,14 +284,14 @@ def test_what_is_not_for_everyone_or_not_fresh_is_not_kept(
     ids=str,
 )
 def test_what_is_fresh_for_everyone_is_kept(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin, headers: dict[str, str]
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin, headers: dict[str, str]
 ) -> None:
     origin.pages["/"] = Page(headers=headers)
     start(daemons, site)
     assert [fetch().cache, fetch().cache] == ["fwd=miss; fwd-status=200", "hit"]
 
 
-def test_variants_are_kept_apart(daemons: Daemons, site: NginxSite, origin: ScriptedOrigin) -> None:
+def test_variants_are_kept_apart(daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin) -> None:
     origin.pages["/"] = Page(headers=KEEP | {"Vary": "Accept-Language"})
     start(daemons, site)
     said = [fetch(headers={"Accept-Language": tag}).cache for tag in ("ja", "pt", "ja", "pt")]
@@ -298,7 +299,7 @@ def test_variants_are_kept_apart(daemons: Daemons, site: NginxSite, origin: Scri
 
 
 def test_a_cookie_keeps_both_out_of_the_cache_and_the_cache_out(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers=KEEP)
     start(daemons, site)
@@ -309,7 +310,7 @@ def test_a_cookie_keeps_both_out_of_the_cache_and_the_cache_out(
 
 
 def test_cookies_may_be_cached_where_the_operator_says_so(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers=KEEP)
     start(daemons, replace(site, cache_cookies=True))
@@ -328,7 +329,7 @@ def test_cookies_may_be_cached_where_the_operator_says_so(
     ],
 )
 def test_an_authorized_answer_is_shared_only_if_it_says_so(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin, control: str, then: str
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin, control: str, then: str
 ) -> None:
     origin.pages["/"] = Page(headers={"Cache-Control": control})
     start(daemons, site)
@@ -337,7 +338,7 @@ def test_an_authorized_answer_is_shared_only_if_it_says_so(
 
 
 def test_other_methods_pass_through(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers=KEEP, status=201)
     start(daemons, site)
@@ -346,7 +347,7 @@ def test_other_methods_pass_through(
 
 
 def test_large_answers_pass_through(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers=KEEP, body=bytes(10_000_000))
     start(daemons, site)
@@ -358,7 +359,7 @@ def test_large_answers_pass_through(
 
 
 def test_the_origin_cannot_turn_the_edge_inside_out(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers={"X-Accel-Redirect": HEALTH_PATH})
     start(daemons, site)
@@ -366,7 +367,7 @@ def test_the_origin_cannot_turn_the_edge_inside_out(
 
 
 def test_a_stale_answer_is_revalidated(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers={"Cache-Control": "max-age=1", "ETag": '"a"'})
     start(daemons, site)
@@ -379,7 +380,7 @@ def test_a_stale_answer_is_revalidated(
 
 
 def test_stale_while_revalidate_answers_first_and_renews_behind(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     page = origin.pages["/"] = Page(
         headers={"Cache-Control": "max-age=1, stale-while-revalidate=60"}, body=b"old"
@@ -398,7 +399,7 @@ def test_stale_while_revalidate_answers_first_and_renews_behind(
 
 
 def test_stale_if_error_outlives_the_origin(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/kept"] = Page(headers={"Cache-Control": "max-age=1, stale-if-error=60"})
     origin.pages["/strict"] = Page(headers={"Cache-Control": "max-age=1, must-revalidate"})
@@ -423,7 +424,7 @@ def crowd(size: int) -> list[Answer]:
     return got
 
 
-def test_a_crowd_is_one_fetch(daemons: Daemons, site: NginxSite, origin: ScriptedOrigin) -> None:
+def test_a_crowd_is_one_fetch(daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin) -> None:
     origin.pages["/"] = Page(headers=KEEP, takes=0.1)
     start(daemons, site)
     assert [answer.body for answer in crowd(20)] == [b"hello\n"] * 20
@@ -431,7 +432,7 @@ def test_a_crowd_is_one_fetch(daemons: Daemons, site: NginxSite, origin: Scripte
 
 
 def test_a_crowd_does_not_stand_in_line_for_what_is_never_kept(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers={"Cache-Control": "no-store"})
     start(daemons, site)
@@ -442,7 +443,7 @@ def test_a_crowd_does_not_stand_in_line_for_what_is_never_kept(
 
 
 def test_killing_the_process_ends_the_service_and_keeps_the_cache(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers=KEEP)
     nginx = start(daemons, site)
@@ -454,14 +455,14 @@ def test_killing_the_process_ends_the_service_and_keeps_the_cache(
 
 
 def test_with_a_master_it_serves_the_same(
-    daemons: Daemons, site: NginxSite, origin: ScriptedOrigin
+    daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin
 ) -> None:
     origin.pages["/"] = Page(headers=KEEP)
     start(daemons, replace(site, single_process=False))
     assert [fetch().cache, fetch().cache] == ["fwd=miss; fwd-status=200", "hit"]
 
 
-def test_it_needs_no_second_user(daemons: Daemons, site: NginxSite, origin: ScriptedOrigin) -> None:
+def test_it_needs_no_second_user(daemons: Daemons, site: EdgeSite, origin: ScriptedOrigin) -> None:
     need("unshare", "nginx")
     origin.pages["/"] = Page(headers=KEEP)
     daemons.start(
@@ -494,7 +495,7 @@ def tls(tmp_path: Path) -> TlsFiles:
 
 
 def test_tls_speaks_http2_and_a_session_resumes_at_another_site(
-    daemons: Daemons, site: NginxSite, tls: TlsFiles, tmp_path: Path
+    daemons: Daemons, site: EdgeSite, tls: TlsFiles, tmp_path: Path
 ) -> None:
     lhr_directory = tmp_path / "edge of lhr"
     lhr_directory.mkdir()
@@ -534,7 +535,7 @@ def test_tls_speaks_http2_and_a_session_resumes_at_another_site(
 @pytest.mark.parametrize("trusted", [True, False])
 def test_an_https_origin_must_show_its_name(
     daemons: Daemons,
-    site: NginxSite,
+    site: EdgeSite,
     origin: ScriptedOrigin,
     tls: TlsFiles,
     tmp_path: Path,

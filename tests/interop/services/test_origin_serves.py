@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ridgeline.render.edge import EdgeSite, Origin
 from ridgeline.render.identity import SiteIdentity
-from ridgeline.render.nginx import NginxSite, Origin, render_nginx
+from ridgeline.render.nginx import render_nginx
 from ridgeline.render.origin import BIG_FILE, render_origin
 
 from .daemons import HTTP_PORT, LOOPBACK6, Daemons, answers_tcp, own_address
@@ -71,7 +72,7 @@ def test_a_folder_without_a_slash_leads_back_through_the_edge(
     directory = tmp_path / "edge"
     directory.mkdir()
     file = directory / "nginx.conf"
-    edge = NginxSite(
+    edge = EdgeSite(
         identity=nrt,
         directory=str(directory),
         listen=(EDGE,),

@@ -4,10 +4,11 @@ from ipaddress import ip_address
 
 import pytest
 
+from ridgeline.render.edge import EdgeSite, Origin, TlsFiles
 from ridgeline.render.identity import SiteIdentity
-from ridgeline.render.nginx import NginxSite, Origin, TlsFiles, render_nginx
+from ridgeline.render.nginx import render_nginx
 
-SITE = NginxSite(
+SITE = EdgeSite(
     identity=SiteIdentity(site="nrt", network="example-anycast", domain="example.test"),
     directory="/run/nrt",
     listen=(ip_address("192.0.2.80"), ip_address("2001:db8:53::80")),

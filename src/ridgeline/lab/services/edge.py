@@ -5,7 +5,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ridgeline.lab.services.base import DaemonFiles, Place, of_kind, unicast
-from ridgeline.render.nginx import NginxSite, Origin, TlsFiles, render_nginx
+from ridgeline.render.edge import EdgeSite, Origin, TlsFiles
+from ridgeline.render.nginx import render_nginx
 from ridgeline.render.origin import BIG_FILE, render_origin
 from ridgeline.spec.model import Service, ServiceKind
 
@@ -27,7 +28,7 @@ def edge(place: Place, service: Service) -> DaemonFiles:
     configuration = folder / "nginx.conf"
     configuration.write_text(
         render_nginx(
-            NginxSite(
+            EdgeSite(
                 identity=place.identity(),
                 directory=str(folder),
                 listen=service.addresses,
