@@ -29,6 +29,7 @@ from ridgeline.lab.birdctl import BirdControl
 from ridgeline.lab.certificates import SYSTEM_TRUST, Certificates, trust_environment
 from ridgeline.lab.delay import LinkPlan, LinkShape, Wires, open_wires
 from ridgeline.lab.namespaces import MS_BIND, NetworkNamespace, entered, mount
+from ridgeline.lab.nametree import NameTree
 from ridgeline.lab.netlink import Batch, RouteEvent, RouteEvents, VethEnd
 from ridgeline.lab.plan import End, LabPlan, Link, LinkKind, Node, NodeKind
 from ridgeline.lab.processes import Daemon, start_daemon
@@ -37,7 +38,7 @@ from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
 from ridgeline.lab.secrets import secrets_of
 from ridgeline.lab.services import prepare
 from ridgeline.lab.services.base import Place, anycast_addresses
-from ridgeline.lab.services.tree import NameTree, name_tree
+from ridgeline.lab.services.tree import name_tree
 from ridgeline.lab.sessions import router_config
 from ridgeline.lab.zones import Zone, read_zones
 from ridgeline.render.bird import render_bird
@@ -138,18 +139,21 @@ class Fabric:
         for name in birds:
             await self.start_bird(name)
         others = [
-            # First: the sites ask them as soon as they start.
-            *plan.of_kind(NodeKind.PRIMARY, NodeKind.NAMES),
+            *plan.of_kind(NodeKind.PRIMARY),  # first: the sites ask it as soon as they start
             *plan.of_kind(NodeKind.SERVER, NodeKind.ORIGIN, NodeKind.CLIENT),
         ]
         tell(f"services: starting at {len(others)} hosts")
         for node in others:
-            for files in prepare(self.place(node)):
-                self._start(node.name, files.name, files.argv, files.configuration)
+            self.start_services(node)
             await asyncio.sleep(0)
         await self._services_answer()
         if self.has_agents:
             await self._start_agents(tell)
+
+    def start_services(self, node: Node) -> None:
+        """Write the files of what runs on a node besides BIRD, and start it."""
+        for files in prepare(self.place(node)):
+            self._start(node.name, files.name, files.argv, files.configuration)
 
     def place(self, node: Node) -> Place:
         """Say where the files of a node's daemons are, and what they are written from."""
@@ -450,6 +454,10 @@ class Fabric:
     def bird(self, node: str) -> Daemon:
         """Return the BIRD of a node."""
         return self._daemons[node, "bird"]
+
+    def daemon(self, node: str, name: str) -> Daemon:
+        """Return a daemon of a node."""
+        return self._daemons[node, name]
 
     def services_of(self, site: str) -> list[Daemon]:
         """List what answers at a site."""

@@ -15,7 +15,7 @@ nothing of it. Zones are given unsigned: the shell signs what this writes.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Final
 
 from ridgeline.render._knot import database_lines, file_line, server_lines
@@ -47,33 +47,22 @@ class TreeZone:
     ttl: int = _TTL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tree:
-    """All that the tree holds."""
-
-    server: tuple[Address, ...]
-    """Addresses of its name server."""
-    zones: tuple[TreeZone, ...]
-    """Children before their parents, so the root is last."""
-    parents: Mapping[str, str] = field(default_factory=dict)
-    """For each delegated zone of the network, the zone of the tree that delegates it."""
-
-
 def plan_tree(
     *,
     server: tuple[Address, ...],
-    delegated: Iterable[str],
+    delegated: Mapping[str, Iterable[str]],
     authority: tuple[Address, ...],
     hosts: Mapping[str, tuple[Address, ...]],
-) -> Tree:
-    """Decide what the tree holds.
+) -> tuple[TreeZone, ...]:
+    """Decide what the tree holds; the root is last.
 
     Parameters
     ----------
     server
         The tree's own addresses.
     delegated
-        The network's zones; of two, one below the other, only the upper: the rest is its affair.
+        The network's zones with the data of their DS records, none if nothing signs them; of two,
+        one below the other, only the upper counts: the rest is its affair.
     authority
         Where the network's zones are served.
     hosts
@@ -84,20 +73,21 @@ def plan_tree(
     ValueError
         A name is none, or the network holds the root itself.
     """
-    own = _topmost(absolute_name(name, "zone").lower() for name in delegated)
+    signers = {absolute_name(name, "zone").lower(): tuple(ds) for name, ds in delegated.items()}
+    own = _topmost(signers)
     if "." in own:
         raise ValueError("the network holds the root zone: there is no tree above it")
     tops = {*_ALWAYS, *(_top(name) for name in own)} - set(own)
     leaves = [name for name in (OUTSIDE, FAILED) if not _is_below(name, own)]
     parents = {name: top if (top := _top(name)) in tops else "." for name in own}
-    glue = {name: _delegation(name, authority) for name in own} if authority else {}
+    cuts = {name: _delegation(name, authority, signers[name]) for name in own}
     zones = [
         *(TreeZone(domain=name, records=_leaf(name), ttl=_LEAF_TTL) for name in leaves),
         *(
             TreeZone(
                 domain=top,
                 records=(
-                    *(r for name, parent in parents.items() if parent == top for r in glue[name]),
+                    *(r for name, parent in parents.items() if parent == top for r in cuts[name]),
                     *_hosts(top, hosts, own),
                 ),
                 children=tuple(name for name in leaves if _top(name) == top),
@@ -108,27 +98,12 @@ def plan_tree(
             domain=".",
             records=(
                 *_addresses(SERVER_NAME, server),
-                *(r for name, parent in parents.items() if parent == "." for r in glue[name]),
+                *(r for name, parent in parents.items() if parent == "." for r in cuts[name]),
             ),
             children=tuple(sorted(tops)),
         ),
     ]
-    return Tree(server=server, zones=tuple(zones), parents=parents)
-
-
-def with_ds(tree: Tree, domain: str, ds: Iterable[str]) -> Tree:
-    """Add DS records (their data) of a delegated zone to the zone that delegates it, once."""
-    parent = tree.parents[domain]
-    records = tuple(f"{domain} {_TTL} IN DS {data}" for data in ds)
-    return replace(
-        tree,
-        zones=tuple(
-            replace(zone, records=tuple(dict.fromkeys((*zone.records, *records))))
-            if zone.domain == parent
-            else zone
-            for zone in tree.zones
-        ),
-    )
+    return tuple(zones)
 
 
 def render_tree_zone(zone: TreeZone, *, serial: int, ds: Mapping[str, str]) -> str:
@@ -186,8 +161,12 @@ def _is_below(name: str, zones: Iterable[str]) -> bool:
     return any(zone in {".", name} or name.endswith(f".{zone}") for zone in zones)
 
 
-def _delegation(name: str, authority: tuple[Address, ...]) -> list[str]:
-    return [f"{name} NS ns.{name}", *_addresses(f"ns.{name}", authority)]
+def _delegation(name: str, authority: tuple[Address, ...], ds: tuple[str, ...]) -> list[str]:
+    return [
+        f"{name} NS ns.{name}",
+        *(f"{name} DS {data}" for data in ds),
+        *_addresses(f"ns.{name}", authority),
+    ]
 
 
 def _addresses(name: str, addresses: tuple[Address, ...]) -> list[str]:

@@ -14,7 +14,7 @@ from ridgeline.spec.model import Service, ServiceKind, Spec
 from ridgeline.spec.secrets import Secrets
 
 if TYPE_CHECKING:
-    from ridgeline.lab.services.tree import NameTree
+    from ridgeline.lab.nametree import NameTree
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
