@@ -2,6 +2,7 @@
 
 ====================================  ==========================================================
 ``whoami.anycast.test.`` TXT          the site (also at ``site.``)
+``config.whoami.anycast.test.`` TXT   the fingerprint of the configuration, where one is given
 ``client.whoami.anycast.test.``       A or AAAA: the address that the question came from
 ``tcp.whoami.anycast.test.`` TXT      the site, over TCP alone: over UDP every answer is truncated
 ====================================  ==========================================================
@@ -27,17 +28,24 @@ LOCAL_ZONES: Final = (
 """Domain, file in the site's directory, and Knot's module that makes its answers."""
 
 
-def render_whoami_files(identity: SiteIdentity, addresses: tuple[Address, ...]) -> dict[str, str]:
+def render_whoami_files(
+    identity: SiteIdentity, addresses: tuple[Address, ...], configuration: str = ""
+) -> dict[str, str]:
     """Write all of a site's own zones: file name -> text."""
     return {
-        WHOAMI_FILE: render_whoami_zone(identity, addresses),
+        WHOAMI_FILE: render_whoami_zone(identity, addresses, configuration),
         "client.whoami.zone": _child(CLIENT_ZONE, ""),
         "tcp.whoami.zone": _child(TCP_ZONE, f'@     TXT   "{identity.site}"'),
     }
 
 
-def render_whoami_zone(identity: SiteIdentity, addresses: tuple[Address, ...]) -> str:
-    """Write the zone whose TXT record, at its apex and at ``site``, names the site; never cached."""
+def render_whoami_zone(
+    identity: SiteIdentity, addresses: tuple[Address, ...], configuration: str = ""
+) -> str:
+    """Write the zone whose TXT record, at its apex and at ``site``, names the site; never cached.
+
+    A `configuration` is the fingerprint that ``config`` tells (see `ridgeline.render.fingerprint`).
+    """
     hosts = [
         f"ns    {'A   ' if address.version == 4 else 'AAAA'}  {address}"
         for address in some(addresses, WHOAMI_ZONE)
@@ -51,6 +59,7 @@ def render_whoami_zone(identity: SiteIdentity, addresses: tuple[Address, ...]) -
             *hosts,
             f'@     TXT   "{identity.site}"',
             f'site  TXT   "{identity.site}"',
+            *([f'config TXT  "configuration={configuration}"'] if configuration else []),
             "client NS   ns",
             "tcp   NS    ns",
             "",

@@ -8,6 +8,7 @@ from typing import Final
 from ridgeline.lab.plan import LabPlan, NodeKind
 from ridgeline.lab.secrets import write_private
 from ridgeline.lab.services.base import DaemonFiles, Place, addresses_of, of_kind, unicast
+from ridgeline.lab.services.fingerprints import config_of
 from ridgeline.lab.zones import Zone
 from ridgeline.render.knot import (
     RATE_LIMIT,
@@ -28,10 +29,12 @@ def authoritative(place: Place) -> DaemonFiles:
     """Write the files of a site's Knot."""
     addresses = addresses_of(of_kind(place.spec, ServiceKind.AUTHORITATIVE_DNS))
     folder = place.folder(FOLDER)
-    for name, text in render_whoami_files(place.identity(), addresses).items():
-        (folder / name).write_text(text)
     configuration = folder / CONFIGURATION
-    write_private(configuration, configure_site(place, place.zones))
+    text = configure_site(place, place.zones)
+    write_private(configuration, text)
+    own = render_whoami_files(place.identity(), addresses, config_of(place, text))
+    for name, zone in own.items():
+        (folder / name).write_text(zone)
     return DaemonFiles(
         name="knot",
         argv=("knotd", "-c", str(configuration)),

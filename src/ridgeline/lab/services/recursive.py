@@ -1,6 +1,7 @@
 """Recursive DNS: Unbound at a site, and the small resolver that every client has."""
 
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 from ridgeline.errors import InputError
@@ -8,6 +9,7 @@ from ridgeline.lab.certificates import CertificateFiles
 from ridgeline.lab.names import host_names
 from ridgeline.lab.secrets import write_private
 from ridgeline.lab.services.base import DaemonFiles, Place, addresses_of, of_kind, unicast
+from ridgeline.lab.services.fingerprints import config_record
 from ridgeline.render.unbound import (
     HINTS_FILE,
     ROOT_FILE,
@@ -36,25 +38,21 @@ def recursive(place: Place, service: Service) -> DaemonFiles:
     else:
         stubs = ()
         (folder / HINTS_FILE).write_text(render_root_hints((tree.root,)))
-    return _unbound(
-        folder,
-        name,
-        render_unbound(
-            UnboundSite(
-                identity=place.identity(),
-                directory=str(folder),
-                listen=service.addresses,
-                outgoing=unicast(place.node),
-                stubs=stubs,
-                roots=(tree.root,) if tree else (),
-                validate=service.dnssec and tree is not None,
-                trust_anchors=(tree.trust_anchor,) if tree else (),
-                clients=service.clients,
-                rate_limit=service.rate_limit,
-                tls=_tls(place, service, folder),
-            )
-        ),
+    site = UnboundSite(
+        identity=place.identity(),
+        directory=str(folder),
+        listen=service.addresses,
+        outgoing=unicast(place.node),
+        stubs=stubs,
+        roots=(tree.root,) if tree else (),
+        validate=service.dnssec and tree is not None,
+        trust_anchors=(tree.trust_anchor,) if tree else (),
+        clients=service.clients,
+        rate_limit=service.rate_limit,
+        tls=_tls(place, service, folder),
     )
+    told = config_record(place, render_unbound(site))
+    return _unbound(folder, name, render_unbound(replace(site, local_data=(told,))))
 
 
 def write_ticket_keys(place: Place, folder: Path) -> tuple[str, ...]:
