@@ -267,6 +267,8 @@ class Fabric:
         router = router_config(self.plan, self.plan.node(node), log=str(log))
         if self.has_agents and router.originates:
             router = replace(router, include=include_pattern(self._files, node))
+        elif router.originates and node.startswith("server."):
+            router = replace(router, held=True)  # until its services are ready: see `currency`
         configuration.write_text(render_bird(router))
         socket = folder / f"{node}.ctl"
         self._start(

@@ -19,7 +19,7 @@ from ridgeline.lab.plan import Node, NodeKind
 from ridgeline.lab.secrets import write_private
 from ridgeline.lab.serials import POLL_S, SerialAsker, Wanted
 from ridgeline.lab.services.authoritative import CONFIGURATION, FOLDER, configure_site, copy_name
-from ridgeline.lab.services.base import Place, addresses_of, of_kind, unicast
+from ridgeline.lab.services.base import Address, Place, addresses_of, of_kind, unicast
 from ridgeline.lab.services.primary import configure_primary
 from ridgeline.lab.zones import Zone, read_zones
 from ridgeline.render.knot import CATALOG_ZONE, CONTROL_SOCKET
@@ -164,15 +164,15 @@ async def _hand_over(
     primaries = list(fabric.plan.of_kind(NodeKind.PRIMARY))
     if primaries and any(zone.primary for zone in (*changed, *changes.gone)):
         place = fabric.place(primaries[0])
-        with _asker(fabric, place.node, unicast(place.node)[0]) as asker:
+        with asker(fabric, place.node, unicast(place.node)[0]) as primary:
             mine = [zone for zone in changes.edited if zone.primary]
-            before = {zone.domain: await asker.ask(zone.domain) for zone in mine}
+            before = {zone.domain: await primary.ask(zone.domain) for zone in mine}
             is_listed_anew = any(z.primary for z in (*changes.new, *changes.gone))
             listed = await _catalog_serial(place) if is_listed_anew else ""
             await _load(place, lambda: configure_primary(place, zones), changes)
             for zone in (z for z in changed if z.primary):
                 old = before.get(zone.domain)
-                serial = await _serial_at(asker, zone)
+                serial = await _serial_at(primary, zone)
                 if old is None or old.serial != serial:  # else the file differs, the zone does not
                     wanted[zone.domain] = Wanted(serial)
             told = [zone.domain for zone in mine if zone.domain in wanted]
@@ -189,7 +189,7 @@ async def _hand_over(
 
 async def _catalog_serial(place: Place) -> str:
     """Ask the primary how often it has listed its zones; nobody else may."""
-    return await _knotc(place.folder(FOLDER), "zone-status", CATALOG_ZONE, "+serial")
+    return await knotc(place.folder(FOLDER), "zone-status", CATALOG_ZONE, "+serial")
 
 
 async def _until_listed(place: Place, before: str) -> None:
@@ -204,6 +204,15 @@ async def _load_site(fabric: Fabric, node: Node, zones: tuple[Zone, ...], change
     await _load(place, lambda: configure_site(place, zones), changes)
 
 
+async def reload_site(fabric: Fabric, node: Node) -> None:
+    """Give a site that was away the files of now, and have it ask the primary for the rest."""
+    place = fabric.place(node)
+    folder = place.folder(FOLDER)
+    write_private(folder / CONFIGURATION, configure_site(place, fabric.zones))
+    await knotc(folder, "reload")
+    await knotc(folder, "zone-refresh")
+
+
 async def _load(place: Place, configure: Callable[[], str], changes: Changes) -> None:
     """Have a Knot read what changed; put every file back if it refuses."""
     folder = place.folder(FOLDER)
@@ -216,19 +225,26 @@ async def _load(place: Place, configure: Callable[[], str], changes: Changes) ->
     try:
         if text != before:
             write_private(configuration, text)
-            await _knotc(folder, "reload")
+            await knotc(folder, "reload")
         if edited:
-            await _knotc(folder, "-b", "zone-reload", *(zone.domain for zone in edited))
+            await knotc(folder, "-b", "zone-reload", *(zone.domain for zone in edited))
     except MachineError:
         for copy, was in copies.items():
             copy.write_bytes(was)
         if text != before:
             write_private(configuration, before)
-            await _knotc(folder, "reload")
+            await knotc(folder, "reload")
         raise
 
 
-async def _knotc(folder: Path, *command: str) -> str:
+async def knotc(folder: Path, *command: str) -> str:
+    """Give a Knot an order; return what it says.
+
+    Raises
+    ------
+    MachineError
+        It refuses, or does not listen.
+    """
     process = await asyncio.create_subprocess_exec(
         "knotc",
         "-s",
@@ -254,12 +270,12 @@ def _last_words(folder: Path) -> str:
     return ""
 
 
-async def _serial_at(asker: SerialAsker, zone: Zone) -> int:
+async def _serial_at(primary: SerialAsker, zone: Zone) -> int:
     """Learn the serial that the primary gave a zone."""
     with suppress(TimeoutError):
         async with asyncio.timeout(WITHIN_S):
             while True:
-                answer = await asker.ask(zone.domain)
+                answer = await primary.ask(zone.domain)
                 if answer is not None and answer.serial is not None:
                     return answer.serial
                 await asyncio.sleep(0.002)
@@ -270,12 +286,13 @@ async def _await_site(fabric: Fabric, node: Node, wanted: dict[str, Wanted]) -> 
     """Ask a site where its clients would, until it answers as wanted or its time is up."""
     services = of_kind(fabric.plan.spec, ServiceKind.AUTHORITATIVE_DNS)
     seen: dict[str, float] = {}
-    with _asker(fabric, node, addresses_of(services)[0]) as asker, suppress(TimeoutError):
+    with asker(fabric, node, addresses_of(services)[0]) as site, suppress(TimeoutError):
         async with asyncio.timeout(WITHIN_S):
-            await asker.until(wanted, seen)
+            await site.until(wanted, seen)
     return seen
 
 
-def _asker(fabric: Fabric, node: Node, server: Any) -> SerialAsker:
+def asker(fabric: Fabric, node: Node, server: Address) -> SerialAsker:
+    """Ask a server from a node, by the node's own address."""
     source = next(a for a in unicast(node) if a.version == server.version)
     return SerialAsker(fabric.namespace(node.name), source, server)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from ridgeline.errors import InputError
 from ridgeline.lab.certificates import trust_environment
 from ridgeline.lab.currency import Currency
+from ridgeline.lab.described import describe_services, own_addresses
 from ridgeline.lab.download import Wanted, download
 from ridgeline.lab.draining import drain
 from ridgeline.lab.fabric import Fabric
@@ -167,6 +168,7 @@ class Supervisor:
                     for upstream in site.upstreams
                 ],
                 "place": {"lat": site.place.lat, "lon": site.place.lon},
+                "addresses": own_addresses(self._plan, site.name),
             }
         return {
             "schema": "ridgeline.lab/1",
@@ -177,6 +179,7 @@ class Supervisor:
             "prefixes": [str(prefix) for prefix in self._plan.spec.prefixes],
             "internet": self._plan.internet,
             "sites": sites,
+            "services": describe_services(self._plan, self._fabric.zones),
             "clients": {
                 node.name.removeprefix("client."): {
                     "city": node.place.city,
