@@ -12,6 +12,7 @@ from ridgeline.cli.lazy import LazyGroup
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "trace": ("probe_trace", "By which path packets reach a target, and which site answers."),
     "identify": ("probe_identify", "Which site answers: NSID, CHAOS, HTTP headers, certificate."),
+    "consistency": ("probe_consistency", "Are all sites the same, and which is the odd one out."),
     "sweep": ("probe_sweep", "Which site each client reaches, from outside or from inside."),
     "listen": ("probe_listen", "Hear at one site the replies of a sweep from another."),
     "enumerate": ("probe_enumerate", "Is an address anycast, how many sites, where."),

@@ -5,12 +5,14 @@ only certificates that it has verified, and a probe asks addresses, not names th
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 _SEQUENCE: Final = 0x30
 _SET: Final = 0x31
 _OCTETS: Final = 0x04
 _OID: Final = 0x06
+_UTC_TIME: Final = 0x17
 _TEXT: Final = frozenset({0x0C, 0x13, 0x14, 0x16})  # UTF8String, Printable, Teletex, IA5
 _EXTENSIONS: Final = 0xA3
 _DNS_NAME: Final = 0x82
@@ -42,6 +44,18 @@ def certificate_names(der: bytes) -> tuple[str, ...]:
             for _, extension in _items(_only(body, _SEQUENCE)):
                 names += _alternative_names(extension)
     return tuple(dict.fromkeys(filter(None, names)))[:_MAX_NAMES]
+
+
+def certificate_end(der: bytes) -> datetime | None:
+    """Return when a certificate ends (RFC 5280, section 4.1.2.5); None if that cannot be read."""
+    try:
+        parts = list(_items(_only(_only(der, _SEQUENCE), _SEQUENCE)))
+        validity = [body for tag, body in parts if tag == _SEQUENCE][2]  # after signature, issuer
+        _, (tag, text) = _items(validity)
+        pattern = "%y%m%d%H%M%SZ" if tag == _UTC_TIME else "%Y%m%d%H%M%SZ"
+        return datetime.strptime(text.decode("ascii"), pattern).replace(tzinfo=UTC)
+    except (ValueError, IndexError):
+        return None
 
 
 def _alternative_names(extension: bytes) -> list[str]:

@@ -64,6 +64,8 @@ def normalise(text: str, fleet: Fleet) -> str:
     if fleet.sites:
         names = "|".join(map(re.escape, sorted(fleet.sites, key=len, reverse=True)))
         text = re.sub(rf"(?<![A-Za-z0-9-])(?:{names})(?![A-Za-z0-9-])", "@SITE@", text)
+        in_hex = "|".join(site.encode().hex() for site in fleet.sites)  # Knot's NSID
+        text = re.sub(rf"\b0x(?:{in_hex})\b", "@SITE@", text)
     return text
 
 
