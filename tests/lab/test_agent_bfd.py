@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ridgeline.agent.config_file import parse_config
+from ridgeline.agent.machine import machine_findings
+from ridgeline.agent.router import Severity
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace
+from ridgeline.lab.namespaces import NetworkNamespace, entered
 from ridgeline.lab.routerbed import RouterBed, missing, router_bed, wait_until
+from ridgeline.spec.parse import parse_spec
 
 pytestmark = [
     pytest.mark.lab,
@@ -356,3 +360,32 @@ def test_a_healthy_site_is_back_after_a_stop_and_after_a_restart_of_its_router(s
     site.bed.mark()
     site.router = site.start_router()
     site.bed.wait_heard("present", PREFIX, seconds=20)
+
+
+def test_the_check_names_the_commands_that_make_the_device_right(tmp_path: Path) -> None:
+    try:
+        NetworkNamespace.create().close()
+    except MachineError as error:
+        pytest.skip(str(error))
+    settings = (
+        "dead_man: {kind: bfd, interface: ridgeline0, addresses: ['10.255.53.2,10.255.53.1']}"
+    )
+    spec = parse_spec(SPEC, file="ridgeline.yaml")
+    text = f"state: {tmp_path}\ncontrol: {tmp_path}/agent.sock\n{settings}\n"
+    config = parse_config(text, file="agent.yaml", spec=spec, site="nrt", zones={})
+    said = []
+    with router_bed(tmp_path) as bed:
+        for _ in range(10):
+            with entered(bed.site):
+                found = [
+                    f for f in machine_findings(config, wall=0) if f.severity is Severity.ERROR
+                ]
+            if not found:
+                break
+            said.append(found[0].what.removeprefix("dead-man switch: "))
+            bed.at_site("sh", "-c", found[0].lines[0])
+    assert said == [
+        "there is no device ridgeline0",
+        "the device ridgeline0 is down",
+        "10.255.53.1, the router's end of the dead-man switch, is not on this machine",
+    ]

@@ -63,7 +63,7 @@ class TunLink:
             reason = (
                 "another process has it: is a second agent running?"
                 if error.errno == errno.EBUSY
-                else f"{error.strerror}; it must belong to the user {_user()}"
+                else f"{error.strerror}; it must belong to the user {user_name()}"
             )
             raise MachineError(f"cannot attach to the device {device!r}: {reason}") from error
 
@@ -158,7 +158,7 @@ def require_device(device: str) -> None:
     except OSError:
         raise MachineError(
             f"there is no network device {device!r} for the dead-man switch",
-            hint=f"ip tuntap add dev {device} mode tun user {_user()}",
+            hint=f"ip tuntap add dev {device} mode tun user {user_name()}",
         ) from None
 
 
@@ -221,7 +221,8 @@ def _free_port(first: int) -> int:
     return first + os.getpid() % (65536 - first)
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Name the user of this process."""
     import pwd
 
     try:

@@ -7,7 +7,7 @@ CAP_NET_ADMIN.
 import os
 import socket
 import struct
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Final, TypeAlias
 
 from ridgeline.errors import MachineError
@@ -88,6 +88,17 @@ class AddressLease:
                 f"the kernel refuses {address} on {self._interface}: {os.strerror(number)}",
                 hint="the agent needs CAP_NET_ADMIN for `dead_man: {kind: lease}`",
             )
+
+
+def is_here(address: IPv4Address | IPv6Address) -> bool:
+    """Whether the kernel takes an address as this machine's own."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as opened:
+        try:
+            opened.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

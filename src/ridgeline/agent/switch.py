@@ -9,7 +9,6 @@ before a crash, and the service may have died since.
 """
 
 import json
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +20,7 @@ from ridgeline.agent.bfd import Resume
 from ridgeline.agent.bfd_link import TunLink, require_device
 from ridgeline.agent.config import DeadManSettings
 from ridgeline.agent.deadman import DeadMan, Pair
-from ridgeline.agent.lease import AddressLease, Interface
+from ridgeline.agent.lease import AddressLease, is_here
 from ridgeline.agent.run import Switch
 from ridgeline.errors import MachineError
 
@@ -144,7 +143,7 @@ class LeaseSwitch:
     def _refresh(self) -> None:
         """Let the addresses live on; add those that are gone only if somebody vouches."""
         for address in self._addresses:
-            if self._may_rise or _is_here(address):
+            if self._may_rise or is_here(address.ip):
                 self._lease.refresh(address, self._seconds)
         self._refreshed = time.monotonic()
 
@@ -158,17 +157,6 @@ def make_switch(settings: DeadManSettings, state: str) -> Switch:
         The device or the right to use it is missing.
     """
     return BfdSwitch(settings, state) if settings.kind == "bfd" else LeaseSwitch(settings)
-
-
-def _is_here(address: Interface) -> bool:
-    """Whether the kernel takes it as its own; it does not while the address is absent (ip(7))."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as opened:
-        try:
-            opened.bind((str(address.ip), 0))
-        except OSError:
-            return False
-    return True
 
 
 def _boot() -> str:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +75,7 @@ def run_agent(spec_path: str, site: str, config_path: str | None = None) -> None
 
 def check_agent(spec_path: str, site: str, config_path: str | None = None) -> tuple[Finding, ...]:
     """Say whether the router and this machine are set up right; change nothing."""
+    from ridgeline.agent.machine import machine_findings, prepend_findings
     from ridgeline.agent.routers import make_router
 
     config = read_config(spec_path, site, config_path)
@@ -80,11 +83,15 @@ def check_agent(spec_path: str, site: str, config_path: str | None = None) -> tu
     async def look() -> tuple[Finding, ...]:
         router = make_router(config.router, config.prefixes)
         try:
-            return await router.inspect()
+            found = list(await router.inspect())
+            with suppress(MachineError):  # said already
+                found += prepend_findings(config, (await router.read_back()).neighbours)
         finally:
             await router.close()
+        return tuple(found)
 
-    return (*_checks_findings(config), *asyncio.run(look()))
+    machine = machine_findings(config, wall=time.time())
+    return (*_checks_findings(config), *machine, *asyncio.run(look()))
 
 
 def ask_running(
