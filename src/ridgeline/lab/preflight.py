@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ridgeline.errors import MachineError
-from ridgeline.spec.model import ServiceKind, Spec
+from ridgeline.spec.model import EdgeEngine, ServiceKind, Spec
 
 _SYSTEM_PATHS: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -18,6 +18,8 @@ _BY_KIND: Final = {
     ServiceKind.HTTP_CACHE: {"nginx": "nginx", "curl": "curl"},
     ServiceKind.CUSTOM: {},
 }
+
+_VARNISH: Final = {"varnishd": "varnish", "gcc": "gcc"}  # its policy is compiled
 
 
 def add_system_paths() -> None:
@@ -51,5 +53,7 @@ def _needed(spec: Spec) -> Iterator[tuple[str, str]]:
     yield from _ALWAYS.items()
     for service in spec.services:
         yield from _BY_KIND[service.kind].items()
+        if service.engine is EdgeEngine.VARNISH:
+            yield from _VARNISH.items()
     if any(service.kind is not ServiceKind.CUSTOM for service in spec.services):
         yield "unbound", "unbound"  # the clients' stub resolver

@@ -4,10 +4,14 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from ridgeline.lab.namespaces import NetworkNamespace, entered
+
+_FOR_ALL: Final = frozenset({signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL})
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -16,7 +20,7 @@ class Daemon:
 
     node: str
     name: str
-    """What it is: ``bird``, ``knot``, ``unbound``, ``nginx``, ``resolver``."""
+    """What it is: ``bird``, ``knot``, ``unbound``, ``nginx``, ``varnish``, ``resolver``."""
     argv: tuple[str, ...]
     configuration: Path
     output: Path
@@ -41,8 +45,13 @@ class Daemon:
         return "\n".join(text.splitlines()[-5:])
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; nothing if it has ended."""
-        if self.is_running:
+        """Send a signal; nothing if it has ended.
+
+        What stops, resumes or kills a daemon does so to the workers of its process group too.
+        """
+        if self.is_running and number in _FOR_ALL:
+            os.killpg(self.pid, number)
+        elif self.is_running:
             signal.pidfd_send_signal(self.pidfd, number)
 
 
@@ -79,6 +88,8 @@ def start_daemon(
 
     def ended() -> None:
         loop.remove_reader(daemon.pidfd)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(daemon.pid, signal.SIGKILL)  # a master that was killed leaves workers behind
         _, status = os.waitpid(daemon.pid, 0)
         os.close(daemon.pidfd)
         daemon.status = os.waitstatus_to_exitcode(status)

@@ -21,7 +21,7 @@ def prepare(place: Place) -> Iterator[DaemonFiles]:
             for service in of_kind(place.spec, ServiceKind.RECURSIVE_DNS):
                 yield recursive(place, service)
             for service in of_kind(place.spec, ServiceKind.HTTP_CACHE):
-                yield edge(place, service)
+                yield from edge(place, service)
         case NodeKind.CLIENT:
             yield client_resolver(place)
         case NodeKind.ORIGIN:

@@ -1,22 +1,62 @@
 """The HTTP cache at a site, and the origin behind all of them."""
 
+import asyncio
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ridgeline.lab.services.base import DaemonFiles, Place, of_kind, unicast
-from ridgeline.render.edge import EdgeSite, Origin, TlsFiles
+from ridgeline.lab.plan import NodeKind
+from ridgeline.lab.services.base import Address, DaemonFiles, Place, of_kind, unicast
+from ridgeline.lab.services.recursive import write_ticket_keys
+from ridgeline.render.edge import EdgeSite, Origin, Shield, ShieldSite, TlsFiles
+from ridgeline.render.identity import HEALTH_PATH
 from ridgeline.render.nginx import render_nginx
+from ridgeline.render.nginx_front import render_front
 from ridgeline.render.origin import BIG_FILE, render_origin
-from ridgeline.spec.model import Service, ServiceKind
+from ridgeline.render.varnish import render_varnish, varnish_command
+from ridgeline.spec.model import EdgeEngine, Service, ServiceKind
 
 BIG_FILE_BYTES: Final = 256 << 20
+CACHE_MB: Final = 16
+"""What a site's Varnish may hold in a rehearsal; it takes memory only for what it holds."""
 _WELCOME: Final = "<!doctype html><title>Origin</title><p>A page from the origin of this lab.\n"
 
 
-def edge(place: Place, service: Service) -> DaemonFiles:
-    """Write the files of a site's HTTP cache."""
-    folder = place.folder(f"nginx-{service.name}")
+def edge(place: Place, service: Service) -> Iterator[DaemonFiles]:
+    """Write the files of a site's HTTP cache, and say what runs it.
+
+    Called again it writes them anew, with the secrets and certificates of now: a SIGHUP to the site's
+    nginx then makes them count.
+    """
+    site = edge_site(place, service)
+    configuration = Path(site.directory) / "nginx.conf"
+    only = len(of_kind(place.spec, ServiceKind.HTTP_CACHE)) == 1
+    suffix = "" if only else f"-{service.name}"
+    if service.engine is EdgeEngine.VARNISH:
+        configuration.write_text(render_front(site))
+        vcl = configuration.with_name("site.vcl")
+        vcl.write_text(render_varnish(site))
+        yield _nginx(configuration, f"nginx{suffix}")
+        yield DaemonFiles(
+            name=f"varnish{suffix}",
+            argv=varnish_command(site, str(vcl)),
+            configuration=vcl,
+        )
+    else:
+        configuration.write_text(render_nginx(site))
+        yield _nginx(configuration, f"nginx{suffix}")
+
+
+def edge_folder(place: Place, service: Service) -> Path:
+    """Return the folder of a site's HTTP cache: its configuration, sockets and pages."""
+    return place.folder(f"nginx-{service.name}")
+
+
+def edge_site(place: Place, service: Service) -> EdgeSite:
+    """Gather what the renderers must know, writing the keys that they name."""
+    folder = edge_folder(place, service)
     url = urlsplit(service.origin)
     behind = place.plan.node("origin")
     if behind.address4 is None:
@@ -24,25 +64,44 @@ def edge(place: Place, service: Service) -> DaemonFiles:
     tls = None
     if service.tls is not None:
         files = place.certificate(service)
-        tls = TlsFiles(certificate=str(files.certificate), key=str(files.key))
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        render_nginx(
-            EdgeSite(
-                identity=place.identity(),
-                directory=str(folder),
-                listen=service.addresses,
-                origin=Origin(
-                    host=url.hostname or "origin",
-                    port=origin_port(service.origin),
-                    address=behind.address4,
-                ),
-                tls=tls,
-                unicast=unicast(place.node),
-            )
+        tls = TlsFiles(
+            certificate=str(files.certificate),
+            key=str(files.key),
+            ticket_keys=write_ticket_keys(place, folder),
         )
+    return EdgeSite(
+        identity=place.identity(),
+        directory=str(folder),
+        listen=service.addresses,
+        origin=Origin(
+            host=url.hostname or "origin",
+            port=origin_port(service.origin),
+            address=behind.address4,
+        ),
+        tls=tls,
+        unicast=unicast(place.node),
+        cache_mb=CACHE_MB if service.engine is EdgeEngine.VARNISH else 64,
+        cache_cookies=service.cache_cookies,
+        rate_limit=service.rate_limit,
+        handoff=service.handoff,
+        shield=_shield(place, service),
+        # Without a master nginx cannot reload, and so not change its keys.
+        single_process=tls is None,
     )
-    return _nginx(configuration)
+
+
+def _shield(place: Place, service: Service) -> Shield | None:
+    servers: dict[str, Address] = {
+        node.site: node.address4
+        for node in place.plan.of_kind(NodeKind.SERVER)
+        if node.address4 is not None
+    }
+    sites = tuple(
+        ShieldSite(name=name, address=servers[name]) for name in service.shield if name in servers
+    )
+    if not sites:
+        return None
+    return Shield(sites=sites, clients=tuple(servers.values()))
 
 
 def origin(place: Place) -> DaemonFiles:
@@ -68,9 +127,21 @@ def origin_port(url: str) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _nginx(configuration: Path) -> DaemonFiles:
+def _nginx(configuration: Path, name: str = "nginx") -> DaemonFiles:
     return DaemonFiles(
-        name="nginx",
+        name=name,
         argv=("nginx", "-e", "stderr", "-c", str(configuration)),
         configuration=configuration,
     )
+
+
+async def answers_healthy(connection: socket.socket) -> None:
+    """Ask an edge for its health page; OSError if it is not (yet) well.
+
+    nginx takes connections before the Varnish behind it has compiled its policy.
+    """
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, f"GET {HEALTH_PATH} HTTP/1.0\r\n\r\n".encode())
+    status, _, _ = (await loop.sock_recv(connection, 4096)).partition(b"\r\n")
+    if b" 200" not in status:
+        raise OSError(f"its health page answers {status.decode(errors='replace')!r}")
