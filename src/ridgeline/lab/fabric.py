@@ -38,6 +38,7 @@ from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
 from ridgeline.lab.secrets import secrets_of
 from ridgeline.lab.services import prepare
 from ridgeline.lab.services.base import Place, anycast_addresses
+from ridgeline.lab.services.edge import answers_healthy
 from ridgeline.lab.services.tree import name_tree
 from ridgeline.lab.sessions import router_config
 from ridgeline.lab.zones import Zone, read_zones
@@ -357,6 +358,8 @@ class Fabric:
                 probe.setblocking(False)
                 try:
                     await asyncio.wait_for(loop.sock_connect(probe, (str(address), port)), 1)
+                    if kind == "http-cache":
+                        await asyncio.wait_for(answers_healthy(probe), 1)
                 except (OSError, TimeoutError) as error:
                     if time.monotonic() > deadline:
                         raise MachineError(
