@@ -73,7 +73,7 @@ TRACE: Final = f"""\
             add_header Cache-Control no-store always;
             add_header X-Content-Type-Options nosniff always;
             add_header {SERVED_BY} @SITE@ always;
-            return 200 "{_TRACE}";
+            return 200 "{_TRACE}@FINGERPRINTS@";
         }}"""
 
 
@@ -83,8 +83,16 @@ def fill(text: str, site: EdgeSite) -> str:
         text.replace("@SITE@", site.identity.site)
         .replace("@NETWORK@", site.identity.network)
         .replace("@HOST@", site.identity.host)
+        .replace("@FINGERPRINTS@", _fingerprints(site))
         .replace("@COOKIE@", '""' if site.cache_cookies else "$http_cookie")
     )
+
+
+def _fingerprints(site: EdgeSite) -> str:
+    for name, value in site.fingerprints:
+        if not (name.isascii() and name.isalnum() and value.isascii() and value.isalnum()):
+            raise ValueError(f"fingerprint {name} is not of letters and digits")
+    return "".join(f"{name}={value}\\n" for name, value in site.fingerprints)
 
 
 def map_lines(site: EdgeSite) -> list[str]:

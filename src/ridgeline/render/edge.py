@@ -84,3 +84,5 @@ class EdgeSite:
     Without a master nginx cannot reload, so a site whose ticket keys rotate needs one; what
     supervises it must then end the whole process group.
     """
+    fingerprints: tuple[tuple[str, str], ...] = ()
+    """What the trace tells besides, such as ``config`` and ``policy`` (see `render.fingerprint`)."""
