@@ -19,6 +19,7 @@ from ridgeline.agent.checks.plan import (
     ProcessCheck,
     TcpCheck,
     UnitCheck,
+    ZonesCheck,
 )
 from ridgeline.agent.config import (
     CONTROL,
@@ -76,6 +77,7 @@ _TOP: Final = (
 _CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "dns": ("name", "type", "port", "transport", "rcode", "flags", "answer", "recursion"),
     "http": ("host", "path", "port", "tls", "status", "body", "expiry"),
+    "zones": ("zones", "peers", "grace", "port"),
     "tcp": ("port",),
     "icmp": (),
     "address": (),
@@ -330,7 +332,7 @@ class _Reader:
         if timeout > interval:
             message = f"the timeout ({timeout:g}s) is longer than the interval ({interval:g}s)"
             self.report.problem(here, message)
-        make = self._maker(kind, here)
+        make = self._zones_maker(service, here) if kind == "zones" else self._maker(kind, here)
         addresses: tuple[Address | None, ...] = service.addresses
         one = self._value((*here, "address"), parse_address, None)
         if one is not None:
@@ -386,6 +388,31 @@ class _Reader:
                 unit = self._required((*here, "name"), _parse_unit, "")
                 return lambda _: UnitCheck(unit=unit)
         return lambda address: None if address is None else make(address)
+
+    def _zones_maker(
+        self, service: Service, here: Location
+    ) -> Callable[[Address | None], Check | None]:
+        zones = self._list((*here, "zones"), _parse_domain) or self._zones.get(service.name, ())
+        if not zones:
+            self.report.problem(here, f"service {service.name} has no zones; name them: `zones`")
+        peers = self._list((*here, "peers"), parse_address)
+        if not peers:
+            self.report.problem(
+                here, "`peers` is missing: unicast addresses of the primary, or of other sites"
+            )
+        for index, peer in enumerate(peers):
+            if any(peer in prefix for prefix in self._spec.prefixes):
+                message = (
+                    f"{peer} is anycast: this site itself would answer; name a unicast address"
+                )
+                self.report.problem((*here, "peers", index), message)
+        grace = self._value((*here, "grace"), _parse_hold, 30.0)
+        port = self._value((*here, "port"), _parse_port, 53)
+        return lambda address: (
+            None
+            if address is None
+            else ZonesCheck(address=address, zones=zones, peers=peers, grace=grace, port=port)
+        )
 
     def _dns(self, here: Location) -> Callable[[Address], Check]:
         name = self._required((*here, "name"), _parse_domain, ".")

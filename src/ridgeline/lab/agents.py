@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.services.base import DaemonFiles
-from ridgeline.spec.model import Spec
+from ridgeline.lab.zones import Zone
+from ridgeline.spec.model import Address, Spec
 
 NAME: Final = "agent"
 _ANNOUNCED_WITHIN_S: Final = 30.0
@@ -24,6 +25,7 @@ state: {folder}/state
 control: {folder}/agent.sock
 damping: 5s
 """
+_ZONES_GRACE: Final = "5s"
 
 
 def include_pattern(files: Path, node: str) -> str:
@@ -37,9 +39,21 @@ def include_pattern(files: Path, node: str) -> str:
 
 
 def prepare_agent(
-    spec: Spec, site: str, *, folder: Path, bird: Path, neighbours: Iterable[str]
+    spec: Spec,
+    site: str,
+    *,
+    folder: Path,
+    bird: Path,
+    neighbours: Iterable[str],
+    zones: Iterable[Zone] = (),
+    primary: Iterable[Address] = (),
 ) -> DaemonFiles:
     """Write the agent's settings and say how to start it.
+
+    Parameters
+    ----------
+    primary
+        Unicast addresses of the hidden primary: a site with older zones does not announce.
 
     Raises
     ------
@@ -51,13 +65,30 @@ def prepare_agent(
         raise InputError("agents read the spec by themselves: name a file, not standard input")
     configuration = folder / "agent.yaml"
     names = f"[{', '.join(neighbours)}]"
-    configuration.write_text(_SETTINGS.format(bird=bird, folder=folder, neighbours=names))
+    text = _SETTINGS.format(bird=bird, folder=folder, neighbours=names)
+    peers = ", ".join(f'"{address}"' for address in primary)
+    configuration.write_text(text + (_services(spec, zones, peers) if peers else ""))
     argv = (sys.executable, "-m", "ridgeline", "agent", "run", str(path.resolve()))
     return DaemonFiles(
         name=NAME,
         argv=(*argv, "--site", site, "--config", str(configuration)),
         configuration=configuration,
     )
+
+
+def _services(spec: Spec, zones: Iterable[Zone], peers: str) -> str:
+    """Write the checks of what the primary feeds: each zone answers, and none is old."""
+    held = [zone.domain for zone in zones if zone.primary]
+    lines = ["services:"]
+    for service in spec.services:
+        if service.primary:
+            lines += [f"  {service.name}:", "    checks:"]
+            lines += [f"      - dns: {{name: {zone}, type: SOA, flags: [aa]}}" for zone in held]
+            lines.append(
+                f"      - zones: {{zones: [{', '.join(held)}], peers: [{peers}], "
+                f"grace: {_ZONES_GRACE}, interval: 1s, timeout: 1s}}"
+            )
+    return "\n".join(lines) + "\n"
 
 
 class AgentOrigin:

@@ -37,7 +37,7 @@ from ridgeline.lab.ready import routers_to_await, until_quiet
 from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
 from ridgeline.lab.secrets import secrets_of
 from ridgeline.lab.services import prepare
-from ridgeline.lab.services.base import Place, anycast_addresses
+from ridgeline.lab.services.base import Place, anycast_addresses, unicast
 from ridgeline.lab.services.edge import answers_healthy
 from ridgeline.lab.services.tree import name_tree
 from ridgeline.lab.sessions import router_config
@@ -176,7 +176,15 @@ class Fabric:
             folder = self._files / node / NAME
             names = ("to_edge",) if node.startswith("server.") else ()
             bird = self._files / "bird" / f"{node}.ctl"
-            files = prepare_agent(self.plan.spec, site, folder=folder, bird=bird, neighbours=names)
+            files = prepare_agent(
+                self.plan.spec,
+                site,
+                folder=folder,
+                bird=bird,
+                neighbours=names,
+                zones=self.zones,
+                primary=[a for p in self.plan.of_kind(NodeKind.PRIMARY) for a in unicast(p)],
+            )
             self._start(node, files.name, files.argv, files.configuration)
             self._agents[site] = AgentOrigin(folder)
         tell("agents: waiting until they announce")

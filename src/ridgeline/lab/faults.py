@@ -70,8 +70,8 @@ class SiteFaults:
         """
         how = self.broken.get(site)
         fabric = self._fabric
-        missed = how not in {None, How.WITHDRAW} and fabric.zones and not fabric.has_agents
-        if missed:
+        missed = bool(fabric.zones) and how not in {None, How.WITHDRAW}
+        if missed and not fabric.has_agents:  # an agent sees to that by itself
             await self._withdraw(site)
         if how is How.HANG:
             for daemon in fabric.services_of(site):

@@ -192,6 +192,8 @@ def _template_lines(directory: str) -> Iterator[str]:
         "    zonefile-load: none  # the journal is the zone's memory across a restart",
         "    zonefile-sync: -1",
         "    journal-content: all",
+        "    refresh-max-interval: 60  # a NOTIFY that got lost costs a minute, not the SOA's hours",
+        "    retry-max-interval: 5",
     )
 
 

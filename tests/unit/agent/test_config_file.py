@@ -139,7 +139,7 @@ services:
         "agent.yaml:6:3: services.dsn: 'dsn' is no service of the spec; there are dns, resolver and web",
         (
             "agent.yaml:9:9: services.web.checks[0]: htpp is not one: one check has one name of dns, "
-            "http, tcp, icmp, address, exec, process or unit; did you mean http?"
+            "http, zones, tcp, icmp, address, exec, process, unit or consistency; did you mean http?"
         ),
         "agent.yaml:10:9: services.web.checks[1].tcp.port: is missing: `port` is needed here",
         "agent.yaml:10:15: services.web.checks[1].tcp.prt: is not known here; did you mean `port`?",

@@ -19,10 +19,12 @@ from ridgeline.agent.checks.plan import (
     ProcessCheck,
     TcpCheck,
     UnitCheck,
+    ZonesCheck,
 )
 from ridgeline.agent.checks.process import ProcessChecker, UnitChecker, exec_checker
 from ridgeline.agent.checks.secure import TlsChecker
 from ridgeline.agent.checks.stream import dns_checker, http_checker, tcp_checker
+from ridgeline.agent.checks.zones import ZonesChecker
 from ridgeline.agent.health import Round
 
 AGAIN_AFTER_S: Final = 0.02
@@ -156,6 +158,8 @@ def _make(  # noqa: C901 - one case for each kind
             checker = dns_checker(check)
         case DnsCheck() | HttpCheck(tls=True) as check:
             checker = TlsChecker(check)
+        case ZonesCheck() as check:
+            checker = ZonesChecker(check)
         case HttpCheck() as check:
             checker = http_checker(check)
         case TcpCheck() as check:

@@ -94,8 +94,22 @@ class UnitCheck:
     unit: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonesCheck:
+    """The local name server serves every zone, none older than the fleet's."""
+
+    address: Address
+    zones: tuple[str, ...]
+    peers: tuple[Address, ...]
+    """Unicast addresses of the hidden primary, or of other sites' name servers."""
+    grace: float = 30.0
+    """Seconds that a change may take to get here."""
+    port: int = 53
+
+
 Check: TypeAlias = (
     DnsCheck
+    | ZonesCheck
     | HttpCheck
     | TcpCheck
     | IcmpCheck
