@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from ridgeline.lab.plan import NodeKind
 from ridgeline.lab.services.base import Address, DaemonFiles, Place, of_kind, unicast
+from ridgeline.lab.services.fingerprints import edge_fingerprints
 from ridgeline.lab.services.recursive import write_ticket_keys
 from ridgeline.render.edge import EdgeSite, Origin, Shield, ShieldSite, TlsFiles
 from ridgeline.render.identity import HEALTH_PATH
@@ -31,10 +33,16 @@ def edge(place: Place, service: Service) -> Iterator[DaemonFiles]:
     nginx then makes them count.
     """
     site = edge_site(place, service)
+    is_varnish = service.engine is EdgeEngine.VARNISH
+    render = (render_front, render_varnish) if is_varnish else (render_nginx,)
+    # Who fetches for whom differs from site to site, and may: that it is the same shield may not.
+    alike = replace(site, shield=None)
+    texts = [*(one(alike) for one in render), f"shield: {' '.join(service.shield)}"]
+    site = replace(site, fingerprints=edge_fingerprints(place, texts))
     configuration = Path(site.directory) / "nginx.conf"
     only = len(of_kind(place.spec, ServiceKind.HTTP_CACHE)) == 1
     suffix = "" if only else f"-{service.name}"
-    if service.engine is EdgeEngine.VARNISH:
+    if is_varnish:
         configuration.write_text(render_front(site))
         vcl = configuration.with_name("site.vcl")
         vcl.write_text(render_varnish(site))

@@ -1,10 +1,10 @@
 """What a site's files are called by, so that a site that differs is found (see `render.fingerprint`)."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from ridgeline.lab.plan import NodeKind
 from ridgeline.lab.services.base import Place, unicast
-from ridgeline.render.fingerprint import CONFIG_NAME, Fleet, fingerprint
+from ridgeline.render.fingerprint import CONFIG_NAME, Fleet, fingerprint, policy_fingerprint
 
 
 def fleet_of(place: Place) -> Fleet:
@@ -27,6 +27,7 @@ def config_record(place: Place, text: str) -> str:
     return f'{CONFIG_NAME} 0 IN TXT "configuration={config_of(place, text)}"'
 
 
-def config_of_file(place: Place, path: Path) -> str:
-    """Return the fingerprint of what is in a file now."""
-    return config_of(place, path.read_text(errors="replace"))
+def edge_fingerprints(place: Place, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return what an edge's trace tells of the texts that it runs with."""
+    policy = policy_fingerprint(texts, fleet_of(place))
+    return ("config", config_of(place, "\n".join(texts))), ("policy", policy)
