@@ -28,6 +28,7 @@ from ridgeline.agent.routers.bird_text import (
     DRAIN,
     ProtocolLine,
     parse_details,
+    parse_prepend,
     parse_protocols,
     parse_routes,
     patterns,
@@ -56,7 +57,8 @@ class BirdRouter:
         self._names = {prefix: protocol_name(prefix) for prefix in prefixes}
         self._needed = {f"{k}{n}" for n in self._names.values() for k in (ANNOUNCE, DRAIN)}
         self._stances: dict[Prefix, Stance] = {}
-        self._prepend = int(settings.options.get("prepend", "0") or 0)
+        self._prepend: int | None = None
+        """How often the drain protocols prepend; None until it was looked up in the include."""
         self._known: dict[str, ProtocolLine] = {}
         """The protocols when they were read last; their names, not their states, are relied on."""
         self._draining: set[str] | None = None
@@ -68,26 +70,31 @@ class BirdRouter:
 
     async def apply(self, wanted: Mapping[Prefix, Wanted]) -> tuple[str, ...]:
         """Toggle over the socket, then write the same into the include file."""
-        prepend = max((w.prepend for w in wanted.values()), default=0)
-        grows = prepend > self._prepend
-        self._prepend = max(prepend, self._prepend)
+        prepends = {w.prepend for w in wanted.values() if w.stance is Stance.DRAINED}
+        there = self._loaded_prepend()
+        prepend = max(prepends, default=there)
         protocols = self._known or await self._look()
         if not self._are_all_there(protocols):
             protocols = await self._look()
-        is_loaded = not grows and self._are_all_there(protocols)
+        is_loaded = self._are_all_there(protocols)
+        degraded: tuple[str, ...] = ()
+        if is_loaded and prepend != there:
+            try:
+                return await self._load(self._stances_with(wanted, protocols), prepend)
+            except MachineError as error:
+                reason = str(error).partition("\n")[0]
+                degraded = (f"drained with {there} copies of our ASN, not {prepend}: {reason}",)
         if is_loaded:
             try:
                 await self._toggle(wanted, protocols)
             except RefusalError:  # gone since we looked: a new BIRD, or no include any more
                 self._known, self._draining, is_loaded = {}, None, False
-        stances = {} if len(self._stances) == len(self.prefixes) else self._held(protocols)
-        stances |= self._stances
-        stances |= {p: w.stance for p, w in wanted.items()}
+        stances = self._stances_with(wanted, protocols)
         if not is_loaded:
-            return await self._load(stances)
+            return await self._load(stances, prepend)
         self._stances = stances
-        complaint = await self._write(stances)
-        return (complaint,) if complaint else ()
+        complaint = await self._write(stances, there)
+        return (*degraded, complaint) if complaint else degraded
 
     async def read_back(self) -> Observation:
         """Read the protocols, and for each neighbour what goes to it of our prefixes."""
@@ -146,6 +153,22 @@ class BirdRouter:
     def _are_all_there(self, protocols: Mapping[str, ProtocolLine]) -> bool:
         return self._needed <= protocols.keys()
 
+    def _stances_with(
+        self, wanted: Mapping[Prefix, Wanted], protocols: Mapping[str, ProtocolLine]
+    ) -> dict[Prefix, Stance]:
+        """Say how every prefix of the site stands once this is done."""
+        known = len(self._stances) == len(self.prefixes)
+        stances = dict(self._stances) if known else self._held(protocols) | self._stances
+        return stances | {p: w.stance for p, w in wanted.items()}
+
+    def _loaded_prepend(self) -> int:
+        if self._prepend is None:
+            try:
+                self._prepend = parse_prepend(self.include.read_text())
+            except (OSError, UnicodeDecodeError):
+                self._prepend = 0
+        return self._prepend
+
     def _held(self, protocols: Mapping[str, ProtocolLine]) -> dict[Prefix, Stance]:
         def stance(name: str) -> Stance:
             drain, plain = protocols.get(f"{DRAIN}{name}"), protocols.get(f"{ANNOUNCE}{name}")
@@ -188,12 +211,12 @@ class BirdRouter:
         await switch("enable", [f"{ANNOUNCE}{name}" for name in (*drained, *plain)])
         await stop_draining(plain)
 
-    async def _load(self, stances: dict[Prefix, Stance]) -> tuple[str, ...]:
-        """Write the include file and let BIRD read it: our protocols are not there yet."""
-        complaint = await self._write(stances)
+    async def _load(self, stances: dict[Prefix, Stance], prepend: int) -> tuple[str, ...]:
+        """Write the include file and let BIRD read it: our protocols are not there as they should."""
+        complaint = await self._write(stances, prepend)
         if complaint:
             raise MachineError(
-                f"BIRD does not have the agent's protocols, and {complaint}",
+                f"BIRD does not have the agent's protocols as they should be, and {complaint}",
                 hint=f"give the agent's user the right to write {self.include}",
             )
         try:
@@ -210,17 +233,17 @@ class BirdRouter:
                 f"BIRD read its configuration, and {self.include} is not part of it",
                 hint=f'add to bird.conf: include "{self.include}";',
             )
-        self._stances, self._draining = stances, None
+        self._stances, self._draining, self._prepend = stances, None, prepend
         # `configure` leaves alone what was toggled by hand; make it so.
         wanted = {prefix: Wanted(stance) for prefix, stance in stances.items()}
         await self._toggle(wanted, protocols)
         return ()
 
-    async def _write(self, stances: Mapping[Prefix, Stance]) -> str:
+    async def _write(self, stances: Mapping[Prefix, Stance], prepend: int) -> str:
         """Write the include file if it differs; return what prevented it."""
         text = render_include(
             {prefix: stances[prefix] for prefix in self.prefixes},
-            prepend=self._prepend,
+            prepend=prepend,
             asn=self.settings.asn,
             gateways=self.gateways,
         )

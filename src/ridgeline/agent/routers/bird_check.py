@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -36,6 +36,9 @@ class _Session:
     neighbour: Neighbour
     text: str
     """``show protocols all`` of it."""
+
+    def carries(self, prefix: Prefix) -> bool:
+        return f"Channel ipv{prefix.version}" in self.text
 
 
 class Inspected(Protocol):
@@ -88,7 +91,7 @@ async def _look(router: Inspected) -> AsyncIterator[Finding]:
         yield _no_session(router)
     bfd = await _bfd_sessions(router.socket) if "BFD" in _kinds(protocols) else None
     for session in sessions:
-        for finding in _session(session, bfd, configuration):
+        for finding in _session(session, bfd, configuration, router.settings):
             yield finding
     for neighbour in observation.neighbours:
         if neighbour.name not in protocols:
@@ -97,7 +100,7 @@ async def _look(router: Inspected) -> AsyncIterator[Finding]:
                 what=f"there is no BGP protocol {neighbour.name}",
                 why="agent.yaml names it under `router: {neighbours: ...}`",
             )
-    for finding in _exports(router, observation):
+    for finding in _exports(router, observation, sessions):
         yield finding
     yield _dead_man(router)
     for finding in prefix_findings(router.prefixes, router.settings.asn):
@@ -174,7 +177,9 @@ def _no_session(router: Inspected) -> Finding:
     )
 
 
-def _session(session: _Session, bfd: str | None, configuration: str) -> Iterator[Finding]:
+def _session(
+    session: _Session, bfd: str | None, configuration: str, settings: RouterSettings
+) -> Iterator[Finding]:
     neighbour, text = session.neighbour, session.text
     who = f"{neighbour.name} (AS{neighbour.asn}, {neighbour.address})"
     if neighbour.established:
@@ -185,6 +190,15 @@ def _session(session: _Session, bfd: str | None, configuration: str) -> Iterator
             severity=Severity.ERROR,
             what=f"{who} is {neighbour.state or 'down'}" + (f": {error[1]}" if error else ""),
             why="this neighbour hears nothing of the prefixes",
+        )
+    own = re.search(r"Local AS: +([0-9]+)", text)
+    if own and int(own[1]) != settings.asn:
+        yield Finding(
+            severity=Severity.ERROR,
+            what=f"{who}: BIRD is AS{own[1]} there, the spec says AS{settings.asn}",
+            why="the prefixes would have another origin than the spec and the ROA say",
+            lines=(f"local as {settings.asn};",),
+            where=f"{_CONF}, protocol bgp {neighbour.name}",
         )
     local = text.partition("Local capabilities")[2].partition("Neighbor capabilities")[0]
     restart = re.search(r"Restart time: +([0-9]+)", local)
@@ -228,10 +242,16 @@ def _liveness(session: _Session, bfd: str | None, who: str) -> Iterator[Finding]
         )
 
 
-def _exports(router: Inspected, observation: Observation) -> Iterator[Finding]:
+def _exports(
+    router: Inspected, observation: Observation, sessions: Sequence[_Session]
+) -> Iterator[Finding]:
     export = f'export where proto ~ "{ANNOUNCE}*" || proto ~ "{DRAIN}*";'
-    established = {n.name for n in observation.neighbours if n.established}
     for prefix in router.prefixes:
+        established = {
+            session.neighbour.name
+            for session in sessions
+            if session.neighbour.established and session.carries(prefix)
+        }
         sent = observation.exported.get(prefix, {})
         held = observation.held[prefix]
         if held is Stance.WITHDRAWN:
@@ -243,7 +263,16 @@ def _exports(router: Inspected, observation: Observation) -> Iterator[Finding]:
                 )
             continue
         silent = sorted(established - set(sent))
-        if not silent:
+        if not established:
+            if any(session.neighbour.established for session in sessions):
+                yield Finding(
+                    severity=Severity.ERROR,
+                    what=f"{prefix} is {held.value} here, and no session carries its family",
+                    why="it reaches nobody",
+                    lines=(f"ipv{prefix.version} {{ import none; {export} }};",),
+                    where=f"{_CONF}, in a BGP protocol",
+                )
+        elif not silent:
             yield Finding(
                 severity=Severity.OK, what=f"{prefix} is {held.value} to {', '.join(sorted(sent))}"
             )

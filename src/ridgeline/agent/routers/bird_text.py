@@ -71,6 +71,12 @@ def render_include(
     return "\n".join(parts) + "\n"
 
 
+def parse_prepend(text: str) -> int:
+    """Read from an include file how often its drain protocols prepend."""
+    found = re.search(rf"^protocol static {DRAIN}.*$", text, re.MULTILINE)
+    return found[0].count("bgp_path.prepend(") if found else 0
+
+
 def patterns(wanted: Collection[str], others: Iterable[str]) -> Iterator[str]:
     """Cover the wanted names with as few patterns as do not touch the others.
 
