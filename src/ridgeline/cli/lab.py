@@ -109,14 +109,27 @@ def list_labs(*, as_json: bool) -> None:
 @ipv6_option
 @click.option("--nodes", is_flag=True, help="List every node, for `lab exec`.")
 @click.option(
+    "--consistency",
+    is_flag=True,
+    help="Show instead what must not depend on the site, and which site differs.",
+)
+@click.option(
     "-o",
     "--output",
     metavar="FILE",
     type=click.Path(),
     help="Also write the catchment map, .jsonl or .parquet.",
 )
-def status(*, name: str, as_json: bool, ipv6: bool, nodes: bool, output: str | None) -> None:
-    """Show which site answers whom, asked now from every client."""
+def status(
+    *, name: str, as_json: bool, ipv6: bool, nodes: bool, consistency: bool, output: str | None
+) -> int:
+    """Show which site answers whom, asked now from every client.
+
+    With --consistency each site is asked for what all must have in common, and the exit code is 1
+    if any differs.
+    """
+    if consistency:
+        return _consistency(name, as_json=as_json)
     if output:
         from ridgeline.app.maps import check_map_name
 
@@ -129,10 +142,24 @@ def status(*, name: str, as_json: bool, ipv6: bool, nodes: bool, output: str | N
         write_map(rehearsed_map(document), output)
     if as_json:
         show_json(document)
-        return
+        return 0
     from ridgeline.cli.lab_tables import print_status
 
     print_status(document)
+    return 0
+
+
+def _consistency(name: str, *, as_json: bool) -> int:
+    from ridgeline.app.consistency import consistency_of_lab
+
+    document = consistency_of_lab(name)
+    if as_json:
+        show_json(document)
+    else:
+        from ridgeline.cli.consistency_table import print_consistency
+
+        print_consistency(document)
+    return 0 if document["consistent"] else 1
 
 
 @command.command()
@@ -160,17 +187,26 @@ def trace(target: str | None, *, vantage: str, ipv6: bool, name: str, as_json: b
 @click.argument("qname", metavar="NAME")
 @click.argument("qtype", metavar="[TYPE]", default="A")
 @click.option("--server", help="Address or service to ask (default: the first DNS service).")
-@click.option("--tcp", is_flag=True, help="Ask over TCP.")
+@click.option("--tcp", "transport", flag_value="tcp", help="Ask over TCP.")
+@click.option("--tls", "transport", flag_value="tls", help="Ask over TLS (RFC 7858), port 853.")
+@click.option("--https", "transport", flag_value="https", help="Ask over HTTPS (RFC 8484).")
+@click.option(
+    "--tls-name",
+    metavar="HOST",
+    default="",
+    help="Name that the certificate must bear (default: the address asked).",
+)
 @from_option
 @ipv6_option
 @name_option
 @json_option
-def dig(
+def dig(  # noqa: PLR0913 - one for each option
     qname: str,
     qtype: str,
     *,
     server: str | None,
-    tcp: bool,
+    transport: str | None,
+    tls_name: str,
     vantage: str,
     ipv6: bool,
     name: str,
@@ -183,7 +219,8 @@ def dig(
         name=qname,
         type=qtype,
         target=server,
-        tcp=tcp,
+        transport=transport or "udp",
+        tls_name=tls_name,
         ipv6=ipv6,
         **{"from": _cities(vantage)},
     )
@@ -193,7 +230,7 @@ def dig(
         from ridgeline.cli.lab_tables import print_answers
 
         print_answers(answers)
-    return 0 if all(answer["status"] != "TIMEOUT" for answer in answers) else 1
+    return 0 if all(answer["status"] not in {"TIMEOUT", "FAILED"} for answer in answers) else 1
 
 
 @command.command("get")
@@ -290,10 +327,18 @@ def drain(site: str, *, grace: float, name: str, as_json: bool) -> None:
 @click.option(
     "--watch",
     metavar="SECONDS",
-    type=click.FloatRange(4, 3600),
+    type=click.FloatRange(0, 3600),
     default=6.0,
     show_default=True,
     help="How long to watch them afterwards.",
+)
+@click.option(
+    "--hang",
+    metavar="SECONDS",
+    type=click.FloatRange(0.5, 3600),
+    default=3.0,
+    show_default=True,
+    help="A session in which nothing comes for so long hangs.",
 )
 @click.option("--grace", metavar="SECONDS", type=click.FloatRange(min=0), help="As for `drain`.")
 @from_option
@@ -327,17 +372,18 @@ def sessions(*, vantage: str, name: str, as_json: bool, downloads: int, **wanted
     is_flag=True,
     help="With `on`: also QUIC whose connection IDs name the site (QUIC-LB).",
 )
+@click.option("--cost", is_flag=True, help="With `on`: also time the program, packet by packet.")
 @click.option("--prometheus", is_flag=True, help="Print the counters as Prometheus reads them.")
 @name_option
 @json_option
 def rescue(
-    turn: str | None, *, rate: int | None, quic: bool, prometheus: bool, name: str, as_json: bool
+    turn: str | None, *, prometheus: bool, name: str, as_json: bool, **settings: object
 ) -> None:
     """Send packets that a route change brought to the wrong site on to their own; or say how many.
 
     Needs root: the sites' servers get a BPF program.
     """
-    document = ask(name, "rescue", turn=turn, rate=rate, quic=quic)
+    document = ask(name, "rescue", turn=turn, **settings)
     if as_json:
         show_json(document)
     elif prometheus:
@@ -366,6 +412,30 @@ def publish(*, name: str, as_json: bool) -> int:
         from ridgeline.cli.publish_table import print_publication
 
         print_publication(document)
+    return 0 if document["everywhere"] else 1
+
+
+@command.command()
+@click.argument("items", nargs=-1, metavar="KEY|URL...")
+@click.option("--service", help="Which HTTP cache (default: the first).")
+@click.option("--everything", is_flag=True, help="Forget all pages.")
+@name_option
+@json_option
+def purge(
+    items: tuple[str, ...], *, service: str | None, everything: bool, name: str, as_json: bool
+) -> int:
+    """Let the caches of all sites forget pages: by surrogate key, or by URL.
+
+    A KEY is one of those that the origin gave in the page's Surrogate-Key. A site that is away forgets
+    before it announces again.
+    """
+    document = ask(name, "purge", items=list(items), service=service, everything=everything)
+    if as_json:
+        show_json(document)
+    else:
+        from ridgeline.cli.lab_tables import print_purge
+
+        print_purge(document)
     return 0 if document["everywhere"] else 1
 
 

@@ -72,5 +72,5 @@ def print_rescue(document: Mapping[str, Any]) -> None:
     names = list(next(iter(document["sites"].values())))
     for name in names:
         values = [counted[name] for counted in document["sites"].values()]
-        table.add_row(name.replace("_", " "), *(f"{value:,}" for value in values))
+        table.add_row(name.replace("_", " "), *(f"{value:,g}" for value in values))
     console.print(table)

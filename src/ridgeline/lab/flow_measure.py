@@ -31,7 +31,9 @@ class Wish:
     """Keep-alive HTTP and DNS sessions of each class, per client."""
     ipv6: bool = False
     watch_s: float = 6.0
-    """For how long they are watched after the event."""
+    """For how long they are watched after the event, at least."""
+    hang_s: float = HANG_S
+    """A session in which nothing came for so long hangs."""
     bytes_per_s: float = 4000.0
 
 
@@ -80,7 +82,7 @@ async def measure_flows(
         tell(f"{event['event']} {event['site']}: {event['how']}, with {n_open:,} sessions open")
         at = time.monotonic()
         await act()
-        left = at + max(wish.watch_s, HANG_S + 1) - time.monotonic()
+        left = at + max(wish.watch_s, wish.hang_s + 1) - time.monotonic()
         await asyncio.sleep(max(0.0, left))
         until = time.monotonic()
         process.stdin.close()
@@ -100,13 +102,13 @@ async def measure_flows(
         "opened": n_open,
         "wanted": n,
         "watched_s": round(until - at, 2),
-        "hang_s": HANG_S,
+        "hang_s": wish.hang_s,
         "cpu_s": round(float(json.loads(line)["cpu_s"]), 2),
         "clients": {
             name.removeprefix("client."): {"before": old, "after": new}
             for name, (old, new) in landed.items()
         },
-        "classes": tally(flows, landed, at, until),
+        "classes": tally(flows, landed, at, until, wish.hang_s),
     }
 
 

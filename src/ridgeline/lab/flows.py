@@ -79,7 +79,7 @@ def parse_flows(line: str) -> list[Flow]:
     return [Flow(**row) for row in json.loads(line)["flows"]]
 
 
-def fate(flow: Flow, at: float, until: float) -> str:
+def fate(flow: Flow, at: float, until: float, hang_s: float = HANG_S) -> str:
     """Say what an event at `at` did to a session that was watched until `until`.
 
     ``survived``, ``reset``, ``hung``, ``closed``, ``corrupt``; ``early`` if it had ended before.
@@ -90,7 +90,7 @@ def fate(flow: Flow, at: float, until: float) -> str:
         return "survived"
     if flow.how != "open":
         return flow.how
-    return "survived" if flow.last is not None and until - flow.last < HANG_S else "hung"
+    return "survived" if flow.last is not None and until - flow.last < hang_s else "hung"
 
 
 def tally(
@@ -98,6 +98,7 @@ def tally(
     landed: Mapping[str, tuple[str | None, str | None]],
     at: float,
     until: float,
+    hang_s: float = HANG_S,
 ) -> dict[str, Any]:
     """Count fates per class, apart for clients whose route moved and for the others.
 
@@ -112,7 +113,7 @@ def tally(
         groups.setdefault((flow.kind, before != after), []).append(flow)
     return {
         kind: {
-            word: _group(groups.get((kind, is_moved), []), at, until)
+            word: _group(groups.get((kind, is_moved), []), at, until, hang_s)
             for word, is_moved in (("moved", True), ("stayed", False))
         }
         for kind in KINDS
@@ -120,8 +121,8 @@ def tally(
     }
 
 
-def _group(flows: Sequence[Flow], at: float, until: float) -> dict[str, Any]:
-    fates = Counter(fate(flow, at, until) for flow in flows)
+def _group(flows: Sequence[Flow], at: float, until: float, hang_s: float) -> dict[str, Any]:
+    fates = Counter(fate(flow, at, until, hang_s) for flow in flows)
     early = fates.pop("early", 0)
     n = len(flows) - early
     ends = sorted(

@@ -1,6 +1,7 @@
 """Rescue in a lab: a program at every site's server, told where clients land (see `rescue`)."""
 
 import hashlib
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.fabric import FIRST_INDEX, Fabric
 from ridgeline.lab.netlink import Batch
 from ridgeline.lab.plan import Node, NodeKind
+from ridgeline.lab.rescue import libbpf
 from ridgeline.lab.rescue.order import Catchments
 from ridgeline.lab.rescue.program import SiteRescue
 from ridgeline.lab.rescue.tables import (
@@ -50,6 +52,7 @@ class Rescuers:
         self._sites = tuple(node.site for node in fabric.plan.of_kind(NodeKind.EDGE))
         self._catchments = Catchments(self._sites)
         self._running: dict[str, _Running] = {}
+        self._timer: int | None = None
         self.problem: MachineError | None = None
         """Why it is off although the spec asks for it."""
 
@@ -57,8 +60,17 @@ class Rescuers:
     def is_on(self) -> bool:
         return bool(self._running)
 
-    async def start(self, *, rate: int = RATE, quic: bool = False) -> None:
+    async def start(self, *, rate: int = RATE, quic: bool = False, cost: bool = False) -> None:
         """Attach the program at every site.
+
+        Parameters
+        ----------
+        rate
+            Packets a second that a site may send on.
+        quic
+            Whether QUIC connection IDs here name the site.
+        cost
+            Whether the kernel is to time the programs, which itself costs a little.
 
         Raises
         ------
@@ -95,6 +107,8 @@ class Rescuers:
                 services = anycast_addresses(self._plan.spec)
                 program.start(settings, unicast, services, self._orders())
                 self._running[node.site] = _Running(node=node, program=program, settings=settings)
+            if cost:
+                self._timer = libbpf.measure_cost()
         except BaseException:
             self.stop()
             raise
@@ -105,6 +119,9 @@ class Rescuers:
             running.program.stop()
             self._segments(running.node, _MANY_SEGMENTS)
         self._running.clear()
+        if self._timer is not None:
+            os.close(self._timer)
+            self._timer = None
 
     async def learn(self) -> None:
         """Look where every client's packets go now, and tell the sites; nothing while it is off."""
@@ -139,6 +156,7 @@ class Rescuers:
             "sites": {
                 site: {
                     "rate": running.settings.rate,
+                    **(_cost(running.program) if self._timer is not None else {}),
                     **{c.name.lower(): n for c, n in running.program.counters().items()},
                 }
                 for site, running in self._running.items()
@@ -176,6 +194,11 @@ class Rescuers:
         index = self._interface(edge, node.name)
         with Batch(self._fabric.namespace(edge)) as batch:
             batch.request(RTM_NEWLINK, 0, link_body(index) + most, "set segments of %s", edge)
+
+
+def _cost(program: SiteRescue) -> dict[str, float]:
+    nanoseconds, packets = program.cost()
+    return {"timed": packets, "ns_per_packet": round(nanoseconds / packets, 1) if packets else 0.0}
 
 
 def prometheus(document: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from ridgeline.lab.draining import drain
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.flow_measure import Wish, measure_flows
+from ridgeline.lab.flows import HANG_S
 from ridgeline.lab.lookup import Lookup
 from ridgeline.lab.rescuers import RATE, Rescuers
 from ridgeline.lab.server import Tell
@@ -42,7 +43,9 @@ class SessionVerbs:
                 case "on":
                     rate = request.get("rate")
                     await self.rescuers.start(
-                        rate=RATE if rate is None else int(rate), quic=bool(request.get("quic"))
+                        rate=RATE if rate is None else int(rate),
+                        quic=bool(request.get("quic")),
+                        cost=bool(request.get("cost")),
                     )
                 case "off":
                     self.rescuers.stop()
@@ -56,6 +59,7 @@ class SessionVerbs:
             n=int(request.get("n") or 1000),
             ipv6=bool(request.get("ipv6")),
             watch_s=float(request.get("watch") or 6.0),
+            hang_s=float(request.get("hang") or HANG_S),
         )
         async with self._turn:
             stages: list[dict[str, Any]] = []

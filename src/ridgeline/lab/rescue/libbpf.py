@@ -5,6 +5,7 @@ iproute2 brings the library along (libbpf.so.1), so a lab needs no compiler and 
 
 import ctypes
 import os
+import struct
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
@@ -16,6 +17,18 @@ _EGRESS: Final = 2
 _REPLACE: Final = 1
 _EPERM: Final = 1
 _EEXIST: Final = 17
+_RUN_TIME: Final = 0
+"""BPF_STATS_RUN_TIME."""
+_RUN_TIME_AT: Final = 192
+"""Where ``run_time_ns`` and ``run_cnt`` stand in ``struct bpf_prog_info``."""
+_PROGRAM_INFO_BYTES: Final = 232
+_GIVE_POINTERS: Final = (
+    "bpf_object__open_mem",
+    "bpf_object__find_program_by_name",
+    "bpf_object__next_map",
+    "bpf_map__name",
+    "libbpf_set_print",
+)
 AS_ROOT: Final = "run the lab as root: sudo ridgeline lab up SPEC"
 _OUTDATED: Final = "apt-get install libbpf1, or Debian 12, Ubuntu 24.04 or newer"
 
@@ -54,8 +67,8 @@ class BpfObject:
         self._library = library
 
     @classmethod
-    def load(cls, image: bytes) -> Self:
-        """Load an ELF object into the kernel, which verifies it.
+    def load(cls, image: bytes, *, only_open: bool = False) -> Self:
+        """Load an ELF object into the kernel, which verifies it; or only read it.
 
         Raises
         ------
@@ -71,7 +84,7 @@ class BpfObject:
             if not handle:
                 raise MachineError(f"libbpf cannot read the object: {_last(said)}")
             made = cls(handle, library)
-            status = library.bpf_object__load(made._handle)
+            status = 0 if only_open else library.bpf_object__load(made._handle)
             if status:
                 made.close()
                 raise _refused(-status, said)
@@ -89,6 +102,29 @@ class BpfObject:
         if not found:
             raise KeyError(name)
         return int(self._library.bpf_program__fd(ctypes.c_void_p(found)))
+
+    def cost(self, name: str) -> tuple[int, int]:
+        """Return nanoseconds and runs of a program while `measure_cost` was on."""
+        info = ctypes.create_string_buffer(_PROGRAM_INFO_BYTES)
+        size = ctypes.c_uint32(len(info))
+        status = self._library.bpf_obj_get_info_by_fd(self.program(name), info, ctypes.byref(size))
+        _check(status, "describe a program")
+        return struct.unpack_from("=QQ", info, _RUN_TIME_AT)
+
+    def shape(self) -> dict[str, tuple[int, int, int]]:
+        """Return bytes of a key, bytes of a value, and most entries of each map."""
+        found = {}
+        at = self._library.bpf_object__next_map(self._handle, None)
+        while at:
+            this = ctypes.c_void_p(at)
+            name = ctypes.cast(self._library.bpf_map__name(this), ctypes.c_char_p).value or b""
+            found[name.decode()] = (
+                int(self._library.bpf_map__key_size(this)),
+                int(self._library.bpf_map__value_size(this)),
+                int(self._library.bpf_map__max_entries(this)),
+            )
+            at = self._library.bpf_object__next_map(self._handle, this)
+        return found
 
     def write(self, map_name: str, values: Mapping[bytes, bytes]) -> None:
         """Set entries of a map."""
@@ -141,6 +177,13 @@ def detach(index: int) -> None:
     _check(_library().bpf_tc_hook_destroy(ctypes.byref(hook)), "remove the clsact qdisc")
 
 
+def measure_cost() -> int:
+    """Let the kernel time every BPF program while the returned descriptor is open."""
+    fd = int(_library().bpf_enable_stats(_RUN_TIME))
+    _check(min(fd, 0), "time BPF programs")
+    return fd
+
+
 def processors() -> int:
     """Count the values that a per-processor map has."""
     return int(_library().libbpf_num_possible_cpus())
@@ -155,7 +198,7 @@ def _library() -> Any:
         library = ctypes.CDLL(_LIBRARY, use_errno=True)
     except OSError as error:
         raise MachineError(f"no {_LIBRARY} on this machine", hint=_OUTDATED) from error
-    for name in ("bpf_object__open_mem", "bpf_object__find_program_by_name", "libbpf_set_print"):
+    for name in _GIVE_POINTERS:
         getattr(library, name).restype = ctypes.c_void_p
     return library
 

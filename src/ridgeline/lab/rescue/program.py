@@ -75,6 +75,10 @@ class SiteRescue:
             b"".join(self._object.read("counters", _key(c), n_bytes) for c in Counter)
         )
 
+    def cost(self) -> tuple[int, int]:
+        """Return nanoseconds and packets of the ingress, while the kernel timed it."""
+        return self._object.cost("rescue_in")
+
     def stop(self) -> None:
         """Detach the program and forget it."""
         with entered(self._namespace):
