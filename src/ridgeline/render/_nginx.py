@@ -23,7 +23,7 @@ def process_lines(directory: str, *, user: str | None, single_process: bool) -> 
         "worker_processes 1;",
         f"pid {nginx_path(f'{directory}/nginx.pid', 'directory')};",
         "error_log stderr warn;",
-        "events { worker_connections 1024; }",
+        "events { worker_connections 4096; }",
     ]
 
 
