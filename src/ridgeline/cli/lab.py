@@ -433,7 +433,7 @@ def purge(
     if as_json:
         show_json(document)
     else:
-        from ridgeline.cli.lab_tables import print_purge
+        from ridgeline.cli.purge_table import print_purge
 
         print_purge(document)
     return 0 if document["everywhere"] else 1

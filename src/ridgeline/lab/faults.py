@@ -21,6 +21,7 @@ from ridgeline.lab.currency import Currency
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.plan import Link, LinkKind
 from ridgeline.lab.processes import end_daemon
+from ridgeline.lab.purge import Purges
 from ridgeline.render.bird import BFD_INTERVAL_MS, BFD_MULTIPLIER, HOLD_TIME_S
 from ridgeline.spec.model import SiteState
 
@@ -40,9 +41,10 @@ class How(Enum):
 class SiteFaults:
     """Breaks and mends sites of one lab, and knows what is broken."""
 
-    def __init__(self, fabric: Fabric, currency: Currency) -> None:
+    def __init__(self, fabric: Fabric, currency: Currency, purges: Purges) -> None:
         self._fabric = fabric
         self._currency = currency
+        self._purges = purges
         self._plan = fabric.plan
         self.broken: dict[str, How] = {}
         self.withdrawn: set[str] = set()
@@ -66,16 +68,19 @@ class SiteFaults:
     async def heal(self, site: str) -> None:
         """Mend whatever was done to a site, in the reverse of the order in which it hurts.
 
-        A site that was away announces only once its zones are the fleet's again.
+        A site that was away announces only once its zones are the fleet's again, and its cache has
+        forgotten what the fleet's has.
         """
         how = self.broken.get(site)
         fabric = self._fabric
-        missed = bool(fabric.zones) and how not in {None, How.WITHDRAW}
+        has_old = bool(fabric.zones) or self._purges.is_behind(site)
+        missed = has_old and how not in {None, How.WITHDRAW}
         if missed and not fabric.has_agents:  # an agent sees to that by itself
             await self._withdraw(site)
         if how is How.HANG:
             for daemon in fabric.services_of(site):
                 daemon.send(signal.SIGCONT)
+        await self._purges.catch_up(site)  # before a route comes back
         if how is How.SILENT:
             fabric.restore(self.uplinks(site))
         if how is How.LINK:

@@ -27,6 +27,7 @@ from ridgeline.lab.measure import Event, client_catchments, measure
 from ridgeline.lab.nameroot import NameRoot
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
 from ridgeline.lab.publish import publish
+from ridgeline.lab.purge import Purges
 from ridgeline.lab.server import ControlServer, Passed, Tell, Verb
 from ridgeline.lab.session_verbs import SessionVerbs
 from ridgeline.lab.tools import dig, get, trace
@@ -47,7 +48,8 @@ class Supervisor:
         self._plan = plan
         self._fabric = Fabric(plan, directory / "files", shuffle=shuffle, agents=agents)
         self._currency = Currency(self._fabric)
-        self._faults = SiteFaults(self._fabric, self._currency)
+        self._purges = Purges(self._fabric)
+        self._faults = SiteFaults(self._fabric, self._currency, self._purges)
         self._lookup = Lookup(plan)
         self._names = NameRoot(self._fabric)
         self._turn = asyncio.Lock()
@@ -66,6 +68,7 @@ class Supervisor:
             "heal": self._heal,
             "drain": self._drain,
             "publish": self._publish,
+            "purge": self._purge,
             "download": self._download,
             "sessions": self._sessions.sessions,
             "rescue": self._sessions.rescue,
@@ -367,6 +370,12 @@ class Supervisor:
             published = await publish(self._fabric, skip=self._faults.broken)
             await self._names.refresh()
             return published
+
+    async def _purge(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
+        """Let every cache that can be reached forget pages."""
+        async with self._turn:
+            away = {s for s, how in self._faults.broken.items() if how is not How.WITHDRAW}
+            return await self._purges.purge(request, away=away)
 
     async def _download(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
         """Hold a TCP download open at a client and say how it ended."""

@@ -131,7 +131,7 @@ def _handoff_maps(site: EdgeSite) -> list[str]:
         *lines,
         '        default "";',
         "    }",
-        '    map "$is_long$moves_to" $hand_off { "~^1(?<to>.+)$" $to; default ""; }',
+        '    map "$is_long:$moves_to" $hand_off { "~^1:(?<to>.+)$" $to; default ""; }',
     ]
 
 

@@ -47,12 +47,14 @@ def render_origin(
             "http {",
             *http_lines(directory),
             _TYPES,
+            _SURROGATE_KEYS,
             "    server {",
             *socket_lines(listen, port),
             f"        root {nginx_path(www, 'www')};",
             "        index index.html;",
             "        absolute_redirect off;  # the client knows the edge, not us",
             f'        add_header Cache-Control "{keep}";',
+            "        add_header Surrogate-Key $surrogate_key;",
             "        location = /big {",
             f"            alias {nginx_path(f'{directory}/{BIG_FILE}', 'directory')};",
             "            default_type application/octet-stream;",
@@ -64,6 +66,13 @@ def render_origin(
         ]
     )
 
+
+# By these a cache forgets pages: all of them, or those of one folder.
+_SURROGATE_KEYS: Final = """\
+    map $uri $surrogate_key {
+        "~^/(?<folder>[A-Za-z0-9_.-]+)/" "all $folder";
+        default all;
+    }"""
 
 _TYPES: Final = """\
     default_type application/octet-stream;

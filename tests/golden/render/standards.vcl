@@ -100,20 +100,23 @@ sub vcl_deliver {
             set req.http.If-None-Match = resp.http.ETag;
         }
     }
+    # Each cache adds to what those nearer to the origin said (RFC 9211, section 2).
+    std.collect(resp.http.Cache-Status);
+    set req.http.x-edge-said = regsub(resp.http.Cache-Status, "(.)$", "\1, ") + "nrt.example-anycast.example; ";
     if (req.http.x-edge-fwd ~ "^(hit|fwd)") {
-        set resp.http.Cache-Status = "nrt.example-anycast.example; " + req.http.x-edge-fwd;
+        set resp.http.Cache-Status = req.http.x-edge-said + req.http.x-edge-fwd;
         set resp.http.Server-Timing = "cdn-cache;desc=STALE";
     } elsif (obj.hits > 0 && !req.http.x-edge-fwd) {
         set resp.http.Cache-Status =
-            "nrt.example-anycast.example; hit; ttl=" + std.integer(real=std.real(duration=obj.ttl, fallback=0), fallback=0);
+            req.http.x-edge-said + "hit; ttl=" + std.integer(real=std.real(duration=obj.ttl, fallback=0), fallback=0);
         set resp.http.Server-Timing = "cdn-cache;desc=HIT";
     } else {
         if (req.http.x-edge-fwd) {
             set resp.http.Cache-Status =
-                "nrt.example-anycast.example; fwd=" + req.http.x-edge-fwd + "; fwd-status=" + resp.status;
+                req.http.x-edge-said + "fwd=" + req.http.x-edge-fwd + "; fwd-status=" + resp.status;
             set resp.http.Server-Timing = "cdn-cache;desc=BYPASS";
         } else {
-            set resp.http.Cache-Status = "nrt.example-anycast.example; fwd=" + resp.http.x-edge-fetch;
+            set resp.http.Cache-Status = req.http.x-edge-said + "fwd=" + resp.http.x-edge-fetch;
             set resp.http.Server-Timing = "cdn-cache;desc=MISS";
         }
         if (resp.http.x-edge-ms) {
@@ -122,6 +125,7 @@ sub vcl_deliver {
         }
     }
     if (req.http.X-Edge-Tier != "shield") { unset resp.http.Surrogate-Key; }
+    std.collect(resp.http.Via);
     set resp.http.Via = regsub(resp.http.Via, "1\.1 [^ ,]+ \(Varnish/[0-9.]+\)$", "1.1 nrt.example-anycast.example");
     unset resp.http.X-Varnish;
     call edge_hide;

@@ -49,7 +49,7 @@ def edge(place: Place, service: Service) -> Iterator[DaemonFiles]:
         yield _nginx(configuration, f"nginx{suffix}")
         yield DaemonFiles(
             name=f"varnish{suffix}",
-            argv=varnish_command(site, str(vcl)),
+            argv=varnish_command(site, str(vcl), hurry=True),
             configuration=vcl,
         )
     else:
