@@ -125,7 +125,7 @@ def render_knot(site: KnotSite) -> str:
                     else ()
                 ),
             ),
-            *database_lines(site.directory, journal="1G" if transfer else "1M"),
+            *database_lines(site.directory, transfers=transfer is not None),
             *(_transfer_lines(transfer, site.port) if transfer else ()),
             *_module_lines(site),
             "template:",

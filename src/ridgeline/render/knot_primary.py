@@ -83,7 +83,7 @@ def render_knot_primary(primary: KnotPrimary) -> str:
             background_workers=2,
             tcp_idle_s=CONNECTION_KEPT_S + 10,  # the sites end it
         ),
-        *database_lines(primary.directory, journal="1G"),
+        *database_lines(primary.directory, transfers=True),
         *key_lines(primary.tsig),
         "remote:",
         *(
@@ -114,9 +114,7 @@ def render_knot_primary(primary: KnotPrimary) -> str:
         "    zonefile-load: difference-no-serial  # whoever edits need not count; what differs is sent",
         "    zonefile-sync: -1",
         "    journal-content: all",
-        "    # The time, or one more within the same second; so a new primary without this one's",
-        "    # journal starts above what the sites have.",
-        "    serial-policy: unixtime",
+        "    serial-policy: unixtime  # or one more than the last, where the time is not above it",
         "    catalog-role: member",
         f"    catalog-zone: {CATALOG_ZONE}",
         "zone:",

@@ -1,6 +1,6 @@
 import re
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import dns.zone
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from ridgeline.render.identity import WHOAMI_ZONE, SiteIdentity
 from ridgeline.render.knot import (
     KnotSite,
+    Transfer,
     ZoneFile,
     render_knot,
     render_whoami_files,
@@ -102,3 +103,43 @@ def test_the_whoami_zone_is_a_zone() -> None:
 def test_the_whoami_zone_needs_a_server() -> None:
     with pytest.raises(ValueError, match="names no address"):
         render_whoami_zone(NRT, ())
+
+
+def test_the_newest_cookie_secret_is_used_and_none_means_no_cookies() -> None:
+    new, old = bytes(range(16)), bytes(16)
+    text = render_knot(replace(SITE, cookie_secrets=(new, old)))
+    assert values(text, "secret") == [f"0x{new.hex()}"]
+    assert values(text, "global-module") == ["[mod-cookies/fleet, mod-rrl/answers]"]
+    assert values(render_knot(SITE), "global-module") == ["[mod-rrl/answers]"]
+
+
+@pytest.mark.parametrize("size", [0, 8, 15, 17, 32])
+def test_a_cookie_secret_of_another_size_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=f"has {size} bytes and needs 16"):
+        render_knot(replace(SITE, cookie_secrets=(bytes(16), bytes(size))))
+
+
+def test_transfers_need_a_key_of_the_right_size() -> None:
+    there = (ip_address("198.18.0.90"),)
+    transfer = Transfer(primary=there, sources=there, tsig=bytes(31))
+    with pytest.raises(ValueError, match="31 bytes and needs 32"):
+        render_knot(replace(SITE, transfer=transfer))
+
+
+def test_transfers_leave_from_unicast_and_only_the_fleet_is_unlimited() -> None:
+    here, there = ip_address("198.18.0.1"), ip_address("198.18.0.90")
+    text = render_knot(
+        replace(
+            SITE,
+            transfer=Transfer(primary=(there,), sources=(here,), tsig=bytes(32)),
+            unlimited=(ip_network("198.18.0.90/32"),),
+        )
+    )
+    assert values(text, "via") == [f"[{here}]"]
+    assert values(text, "whitelist") == ["[198.18.0.90/32]"]
+    assert "catalog.anycast.test." in values(text, "domain")
+
+
+def test_a_rate_limit_answers_somebody() -> None:
+    with pytest.raises(ValueError, match="answers nobody"):
+        render_knot(replace(SITE, rate_limit=0))
