@@ -11,6 +11,7 @@ from ridgeline.agent.checks.plan import (
     RCODES,
     AddressCheck,
     Check,
+    ConsistencyCheck,
     DnsCheck,
     ExecCheck,
     HttpCheck,
@@ -84,6 +85,7 @@ _CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "exec": ("command",),
     "process": ("pidfile",),
     "unit": ("name",),
+    "consistency": ("file", "expect", "own"),
 }
 _COMMON: Final = ("address", "interval", "timeout", "rise", "fall", "shared")
 
@@ -279,6 +281,9 @@ class _Reader:
             )
         for index in range(len(listed_checks.nodes)):
             planned += self._checks(service, (*where, "checks", index))
+        if planned and all(isinstance(one.check, ConsistencyCheck) for one in planned):
+            # Being like the others says nothing of answering.
+            planned = [*self._default_checks(service), *planned]
         return ServicePlan(
             name=service.name, addresses=service.addresses, checks=_unique(planned), least=least
         )
@@ -341,7 +346,7 @@ class _Reader:
                 known = listed([str(a) for a in service.addresses])
                 message = f"{one} is no address of service {service.name}: {known}"
                 self.report.problem((*here, "address"), message)
-        if kind in {"exec", "process", "unit"}:
+        if kind in {"exec", "process", "unit", "consistency"}:
             addresses = (one,)
         label = kind
         if kind == "dns":
@@ -381,6 +386,8 @@ class _Reader:
                     message = "`command` is missing, such as [/usr/local/bin/check-it, --fast]"
                     self.report.problem(here, message)
                 return lambda _: ExecCheck(command=command)
+            case "consistency":
+                return self._consistency(here)
             case "process":
                 pidfile = self._required((*here, "pidfile"), parse_path, "")
                 return lambda _: ProcessCheck(pidfile=pidfile)
@@ -453,6 +460,16 @@ class _Reader:
             body=body,
             expiry=expiry,
         )
+
+    def _consistency(self, here: Location) -> Callable[[Address | None], Check | None]:
+        file = self._required((*here, "file"), parse_path, "")
+        expect = self._list((*here, "expect"), _parse_fingerprint)
+        if not expect and find(self.report.root, (*here, "expect")).node is None:
+            message = "`expect` is missing: the fingerprint that the fleet tells, such as 8c1f0e2a9b3d4c5f"
+            self.report.problem(here, message)
+        own = self._list((*here, "own"), _parse_own)
+        sites = tuple(site.name for site in self._spec.sites)
+        return lambda _: ConsistencyCheck(file=file, expect=expect, sites=sites, own=own)
 
     # Reading nodes.
 
@@ -531,6 +548,16 @@ class _Reader:
             case _:
                 self.report.problem(where, "a list is needed here")
         return ()
+
+
+def _parse_fingerprint(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{16}", text):
+        raise ValueError(f"{shown(text)} is no fingerprint: 16 hex digits")
+    return text
+
+
+def _parse_own(text: str) -> str:
+    return parse_path(text) if text.startswith("/") else str(parse_address(text))
 
 
 def _plan(service: Service, label: str, check: Check) -> PlannedCheck:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from ridgeline.agent.checks.base import Checker, Done
+from ridgeline.agent.checks.consistency import ConsistencyChecker
 from ridgeline.agent.checks.datagram import DatagramPool, UdpDnsChecker
 from ridgeline.agent.checks.host import AddressChecker, IcmpChecker
 from ridgeline.agent.checks.plan import (
     AddressCheck,
+    ConsistencyCheck,
     DnsCheck,
     ExecCheck,
     HttpCheck,
@@ -170,6 +172,8 @@ def _make(  # noqa: C901 - one case for each kind
             checker = AddressChecker(check)
         case ExecCheck() as check:
             checker = exec_checker(check)
+        case ConsistencyCheck() as check:
+            checker = ConsistencyChecker(check)
         case ProcessCheck() as check:
             checker = ProcessChecker(check, report)
         case UnitCheck() as check:

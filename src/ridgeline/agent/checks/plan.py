@@ -107,6 +107,19 @@ class ZonesCheck:
     port: int = 53
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsistencyCheck:
+    """A file has the fingerprint that it has at every site (`ridgeline.render.fingerprint`)."""
+
+    file: str
+    expect: tuple[str, ...]
+    """Any of these."""
+    sites: tuple[str, ...]
+    """Names of all sites, which may stand in the file."""
+    own: tuple[str, ...] = ()
+    """This site's folders, and the addresses that single sites have: both may stand in the file."""
+
+
 Check: TypeAlias = (
     DnsCheck
     | ZonesCheck
@@ -117,6 +130,7 @@ Check: TypeAlias = (
     | ExecCheck
     | ProcessCheck
     | UnitCheck
+    | ConsistencyCheck
 )
 
 
