@@ -29,7 +29,7 @@ class _Service:
     zones: tuple[str, ...]
 
 
-def consistency_of_lab(name: str, *, wanted: Sequence[str] = ()) -> dict[str, Any]:
+def consistency_of_lab(name: str) -> dict[str, Any]:
     """Ask every site of a running lab at the site itself, whatever routing does.
 
     Raises
@@ -39,18 +39,21 @@ def consistency_of_lab(name: str, *, wanted: Sequence[str] = ()) -> dict[str, An
     """
     lab = LabPoints(name)
     try:
-        services = _services_of(lab)
-        sites = [site for site in lab.sites() if not wanted or site in wanted]
-        asked = {
-            site: [
-                _asked(service, service.addresses[0], lab.site_socket(site), at_home=True)
-                for service in services
-            ]
-            for site in sites
-        }
-        return compare_sites(asked).document(lab=name, asked="at the sites")
+        return compare_sites(asked_at_home(lab)).document(lab=name, asked="at the sites")
     finally:
         lab.close()
+
+
+def asked_at_home(lab: LabPoints) -> dict[str, list[Asked]]:
+    """Say how every service of a lab is reached at each site, whatever routing does."""
+    services = _services_of(lab)
+    return {
+        site: [
+            _asked(service, service.addresses[0], lab.site_socket(site), at_home=True)
+            for service in services
+        ]
+        for site in lab.sites()
+    }
 
 
 def consistency_outside(

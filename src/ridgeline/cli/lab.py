@@ -451,3 +451,33 @@ def _failover(name: str, verb: str, *, as_json: bool, **arguments: object) -> No
         from ridgeline.cli.session_tables import print_stages
 
         print_stages(document["stages"])
+
+
+@command.command()
+@click.argument("what", type=click.Choice(["cookie", "tickets", "certificate"]))
+@name_option
+@json_option
+def rotate(what: str, *, name: str, as_json: bool) -> int:
+    """Change a secret at every site, and count meanwhile what clients notice.
+
+    The key of DNS cookies, that of TLS tickets (three steps each, like `secrets rotate`), or the
+    certificates. At every site a client asks all the time with what the old one made. The exit code
+    is 1 if one of them got no answer.
+    """
+    from ridgeline.app.rotation import rotate_in_lab
+
+    with progress("lab rotate") as tell:
+        document = rotate_in_lab(name, what, tell)
+    if as_json:
+        show_json(document)
+    else:
+        for step in document["steps"]:
+            click.echo(f"{step['t_ms']:8.0f} ms  {step['step']}: {len(document['sites'])} sites")
+        again = "told a new cookie" if what == "cookie" else "full handshakes"
+        for service, seen in document["clients"].items():
+            click.echo(
+                f"{service}: asked {seen['asked']} times with what the old one made, "
+                f"{seen['failed']} without an answer, {seen['again']} asked again, "
+                f"{seen['renewed']} {again}"
+            )
+    return 1 if any(seen["failed"] for seen in document["clients"].values()) else 0

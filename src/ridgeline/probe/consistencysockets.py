@@ -150,18 +150,28 @@ class Cookies:
 
     def give(self, site: str, asked: Asked) -> bool:
         """Have a site make a cookie; False if it makes none."""
-        answer = self._ask(asked, self.client)
-        for option in answer.options if answer is not None else ():
-            if option.otype == dns.edns.OptionType.COOKIE:
-                server = option.to_wire()[8:] if option.to_wire() else b""
-                if server:
-                    self.made[site] = server
+        self._keep(site, self._ask(asked, self.client))
         return site in self.made
 
     def accepts(self, made_at: str, asked: Asked) -> bool:
         """Say whether a site takes the cookie that another made (BADCOOKIE: it does not)."""
         answer = self._ask(asked, self.client + self.made[made_at])
         return answer is not None and answer.rcode() != dns.rcode.BADCOOKIE
+
+    def show(self, who: str, asked: Asked) -> bool | None:
+        """Show what somebody holds; None: no answer. What is given instead is held from now on."""
+        answer = self._ask(asked, self.client + self.made[who])
+        if answer is None:
+            return None
+        self._keep(who, answer)
+        return answer.rcode() != dns.rcode.BADCOOKIE
+
+    def _keep(self, who: str, answer: dns.message.Message | None) -> None:
+        for option in answer.options if answer is not None else ():
+            if option.otype == dns.edns.OptionType.COOKIE:
+                server = (option.to_wire() or b"")[8:]
+                if server:
+                    self.made[who] = server
 
     def _ask(self, asked: Asked, cookie: bytes) -> dns.message.Message | None:
         option = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, cookie)
@@ -189,6 +199,15 @@ class Tickets:
     def accepts(self, made_at: str, asked: Asked) -> bool:
         """Say whether a session of another site resumes at this one."""
         return self._session(asked, self.made[made_at])[1]
+
+    def show(self, who: str, asked: Asked) -> bool | None:
+        """Show what somebody holds; None: no handshake. What is given instead is held from now on."""
+        session, resumed = self._session(asked, self.made[who])
+        if session is None:
+            return None
+        if session.has_ticket:
+            self.made[who] = session
+        return resumed
 
     def _session(
         self, asked: Asked, session: ssl.SSLSession | None
