@@ -28,6 +28,7 @@ from ridgeline.lab.nameroot import NameRoot
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
 from ridgeline.lab.publish import publish
 from ridgeline.lab.purge import Purges
+from ridgeline.lab.rotation import rotate
 from ridgeline.lab.server import ControlServer, Passed, Tell, Verb
 from ridgeline.lab.session_verbs import SessionVerbs
 from ridgeline.lab.tools import dig, get, trace
@@ -70,6 +71,7 @@ class Supervisor:
             "publish": self._publish,
             "purge": self._purge,
             "download": self._download,
+            "rotate": self._rotate,
             "sessions": self._sessions.sessions,
             "rescue": self._sessions.rescue,
         }
@@ -376,6 +378,10 @@ class Supervisor:
         async with self._turn:
             away = {s for s, how in self._faults.broken.items() if how is not How.WITHDRAW}
             return await self._purges.purge(request, away=away)
+
+    async def _rotate(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        async with self._turn:
+            return await rotate(self._fabric, str(request["what"]), tell)
 
     async def _download(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
         """Hold a TCP download open at a client and say how it ended."""
