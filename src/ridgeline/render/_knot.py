@@ -56,15 +56,16 @@ def server_lines(
     )
 
 
-def database_lines(directory: str, *, transfers: bool) -> Iterator[str]:
+def database_lines(
+    directory: str, *, journal: str, keys: str = "5M", catalog: str = "5M"
+) -> Iterator[str]:
     """Write the section ``database``; sizes are limits, and files take what they hold."""
-    journal, keys, catalog = ("1G", "100M", "100M") if transfers else ("1M", "5M", "5M")
     yield from (
         "database:",
         f"    storage: {quote_path(directory, 'directory')}",
         f"    journal-db-max-size: {journal}",
         f"    kasp-db-max-size: {keys}",
-        f"    timer-db-max-size: {keys if transfers else '1M'}",
+        "    timer-db-max-size: 5M",
         f"    catalog-db-max-size: {catalog}",
     )
 

@@ -125,7 +125,11 @@ def render_knot(site: KnotSite) -> str:
                     else ()
                 ),
             ),
-            *database_lines(site.directory, transfers=transfer is not None),
+            *database_lines(
+                site.directory,
+                journal="1G" if transfer else "1M",
+                catalog="100M" if transfer else "5M",
+            ),
             *(_transfer_lines(transfer, site.port) if transfer else ()),
             *_module_lines(site),
             "template:",

@@ -83,7 +83,7 @@ def render_knot_primary(primary: KnotPrimary) -> str:
             background_workers=2,
             tcp_idle_s=CONNECTION_KEPT_S + 10,  # the sites end it
         ),
-        *database_lines(primary.directory, transfers=True),
+        *database_lines(primary.directory, journal="1G", keys="100M", catalog="100M"),
         *key_lines(primary.tsig),
         "remote:",
         *(
