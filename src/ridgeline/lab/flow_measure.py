@@ -12,11 +12,12 @@ from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.flows import HANG_S, FlowPlan, Held, parse_flows, tally
 from ridgeline.lab.plan import Node
-from ridgeline.render.origin import BIG_FILE
+from ridgeline.render.origin import BIG_FILE, STEADY_FILE
 from ridgeline.spec.model import Address, ServiceKind, Spec
 
 SETTLE_S: Final = 1.0
-_BIG_PATH: Final = f"/{BIG_FILE}"
+_STEADY: Final = f"/{STEADY_FILE}"
+_BIG: Final = f"/{BIG_FILE}"
 _RESULT_LIMIT: Final = 1 << 26
 
 
@@ -34,7 +35,6 @@ class Wish:
     """For how long they are watched after the event, at least."""
     hang_s: float = HANG_S
     """A session in which nothing came for so long hangs."""
-    bytes_per_s: float = 4000.0
 
 
 async def measure_flows(
@@ -151,10 +151,10 @@ def _held(fabric: Fabric, wish: Wish) -> Iterator[Held]:
             continue
         if service.kind is ServiceKind.HTTP_CACHE:
             host = _host(service.origin)
-            moved = any(_BIG_PATH.startswith(prefix) for prefix in service.handoff)
-            more = {"host": host, "path": _BIG_PATH, "bytes_per_s": wish.bytes_per_s}
-            kind = "handoff" if moved else "download"
-            yield from each(kind, address, 80, _spread(wish.n, len(wish.clients)), **more)
+            slow = _spread(wish.n, len(wish.clients))
+            yield from each("download", address, 80, slow, host=host, path=_STEADY)
+            if any(_BIG.startswith(prefix) for prefix in service.handoff):
+                yield from each("handoff", address, 80, asking, host=host, path=_BIG)
             yield from each("keep-alive", address, 80, asking, host=host)
         elif service.kind is ServiceKind.AUTHORITATIVE_DNS:
             yield from each("dns-over-tcp", address, 53, asking)

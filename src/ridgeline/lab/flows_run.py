@@ -22,15 +22,19 @@ from urllib.parse import urlsplit
 from ridgeline.lab.dnswire import identity_query
 from ridgeline.lab.flows import FlowPlan, Held, parse_plan
 from ridgeline.lab.namespaces import entered
+from ridgeline.lab.steady import steady_bytes
 from ridgeline.render.identity import TRACE_PATH, WHOAMI_ZONE
+from ridgeline.render.origin import STEADY_FILE
 
-TICK_S: Final = 0.25
+TICK_S: Final = 1.0
 ASK_EVERY_S: Final = 0.5
 _OPEN_WITHIN_S: Final = 20.0
 _AT_ONCE: Final = 100
 """Connections being opened at the same time: a listener's queue is finite."""
-_RECEIVE_BUFFER: Final = 4096
-"""So small that what the kernel holds back does not hide a dead path."""
+_RECEIVE_BUFFER: Final = 1
+"""The least that the kernel gives (2304 bytes): what it holds back soon runs out."""
+_LAST_DATA_AT: Final = 52
+"""Where ``tcpi_last_data_recv`` stands in ``struct tcp_info``: milliseconds."""
 
 
 class Session:
@@ -44,6 +48,7 @@ class Session:
         self.last: float | None = None
         self.ended: float | None = None
         self.how = "open"
+        self.connection: socket.socket | None = None
         self.settled = asyncio.Event()
         """Open, or failed to."""
 
@@ -57,8 +62,16 @@ class Session:
         self.n_bytes += n_bytes
         self.last = time.monotonic()
 
+    def look(self) -> None:
+        """Ask the kernel when data came last: a slow reader knows it late."""
+        if self.ended is None and self.connection is not None:
+            info = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+            (ago_ms,) = struct.unpack_from("=I", info, _LAST_DATA_AT)
+            self.last = time.monotonic() - ago_ms / 1000
+
     def row(self) -> dict[str, Any]:
         """Give the fields of a `flows.Flow`."""
+        self.look()
         return {
             "client": self.held.client,
             "kind": self.held.kind,
@@ -107,19 +120,27 @@ async def download(session: Session, opening: asyncio.Semaphore) -> None:
         sock.close()
         raise ValueError(f"HTTP status {status}")
     length = int(fields.get("content-length", -1))
-    session.took(len(body))
+    is_steady = path == f"/{STEADY_FILE}"
+    _take(session, body, is_steady=is_steady)
     session.settled.set()
+    session.connection = sock
     began, share = time.monotonic(), max(512, int(held.bytes_per_s * TICK_S))
     with sock:
         while session.n_bytes != length:
             ahead = session.n_bytes / held.bytes_per_s - (time.monotonic() - began)
-            if ahead > 0:
-                await asyncio.sleep(ahead)
+            await asyncio.sleep(max(0.0, ahead))
             data = await loop.sock_recv(sock, share)
             if not data:
                 raise EOFError
-            session.took(len(data))
+            _take(session, data, is_steady=is_steady)
     session.end("complete")
+
+
+def _take(session: Session, data: bytes, *, is_steady: bool) -> None:
+    if is_steady and data != steady_bytes(session.n_bytes, session.n_bytes + len(data)):
+        session.end("corrupt")
+        raise ValueError("not the bytes of this file at this place")
+    session.took(len(data))
 
 
 async def converse(session: Session, opening: asyncio.Semaphore) -> None:

@@ -7,6 +7,8 @@ from ridgeline.spec.model import Address
 
 BIG_FILE: Final = "big"
 """File in the directory that ``/big`` serves; the shell makes it, sparse, of the size it wants."""
+STEADY_FILE: Final = "steady"
+"""File in the directory that ``/steady`` serves; a cache keeps it for a day."""
 
 
 def render_origin(
@@ -59,6 +61,11 @@ def render_origin(
             f"            alias {nginx_path(f'{directory}/{BIG_FILE}', 'directory')};",
             "            default_type application/octet-stream;",
             '            add_header Cache-Control "no-store";  # each download takes the whole way',
+            "        }",
+            "        location = /steady {",
+            f"            alias {nginx_path(f'{directory}/{STEADY_FILE}', 'directory')};",
+            "            default_type application/octet-stream;",
+            '            add_header Cache-Control "public, max-age=86400";',
             "        }",
             "    }",
             "}",

@@ -12,11 +12,12 @@ from ridgeline.lab.plan import NodeKind
 from ridgeline.lab.services.base import Address, DaemonFiles, Place, of_kind, unicast
 from ridgeline.lab.services.fingerprints import edge_fingerprints
 from ridgeline.lab.services.recursive import write_ticket_keys
+from ridgeline.lab.steady import STEADY_FILE_BYTES, steady_bytes
 from ridgeline.render.edge import EdgeSite, Origin, Shield, ShieldSite, TlsFiles
 from ridgeline.render.identity import HEALTH_PATH
 from ridgeline.render.nginx import render_nginx
 from ridgeline.render.nginx_front import render_front
-from ridgeline.render.origin import BIG_FILE, render_origin
+from ridgeline.render.origin import BIG_FILE, STEADY_FILE, render_origin
 from ridgeline.render.varnish import render_varnish, varnish_command
 from ridgeline.spec.model import EdgeEngine, Service, ServiceKind
 
@@ -121,6 +122,7 @@ def origin(place: Place) -> DaemonFiles:
         (www / "index.html").write_text(_WELCOME)
     with (folder / BIG_FILE).open("wb") as big:
         big.truncate(BIG_FILE_BYTES)
+    (folder / STEADY_FILE).write_bytes(steady_bytes(0, STEADY_FILE_BYTES))
     ports = {origin_port(s.origin) for s in of_kind(place.spec, ServiceKind.HTTP_CACHE)}
     configuration = folder / "nginx.conf"
     configuration.write_text(
