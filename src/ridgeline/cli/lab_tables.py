@@ -165,9 +165,9 @@ def print_answers(answers: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(
             answer["from"],
             answer["site"] or "-",
-            answer["status"],
+            f"{answer['status']}{' validated' if answer['validated'] else ''}",
             _ms(answer["rtt_ms"]),
-            "\n".join(answer["answer"]) or "-",
+            "\n".join([*answer["answer"], *answer["ede"]]) or answer["error"] or "-",
         )
     console.print(table)
 

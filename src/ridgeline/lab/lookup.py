@@ -73,6 +73,22 @@ class Lookup:
         other = "" if not services else "; it has IPv4 ones" if version == 6 else "; add --ipv6"
         raise InputError(f"the spec has no {what} with an IPv{version} address{other}")
 
+    def dns_server(self, request: Mapping[str, Any], transport: str) -> str:
+        """Find the name server to ask: given, or the first service that speaks the transport."""
+        services = self._plan.spec.services
+        if transport not in {"tls", "https"}:
+            return self.target(request, ServiceKind.AUTHORITATIVE_DNS, ServiceKind.RECURSIVE_DNS)
+        address = self.target(request, ServiceKind.RECURSIVE_DNS)
+        for service in services:
+            if address in map(str, service.addresses) and (
+                service.tls is None or service.kind is not ServiceKind.RECURSIVE_DNS
+            ):
+                raise InputError(
+                    f"service {service.name} does not speak DNS over {transport.upper()}: "
+                    "a recursive-dns service does that has `tls:` in the spec"
+                )
+        return address
+
 
 def _maybe(name: str, known: list[str]) -> str:
     near = get_close_matches(name.lower(), known, n=1)

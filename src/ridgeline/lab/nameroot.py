@@ -8,13 +8,14 @@ import asyncio
 import signal
 import socket
 import time
+from contextlib import suppress
 from typing import Final
 
 from ridgeline.errors import MachineError
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.namespaces import entered
 from ridgeline.lab.plan import Node, NodeKind
-from ridgeline.lab.services.base import of_kind, unicast
+from ridgeline.lab.services.base import Address, of_kind, unicast
 from ridgeline.lab.services.tree import names
 from ridgeline.render.identity import WHOAMI_ZONE
 from ridgeline.render.knot_tree import OUTSIDE
@@ -22,6 +23,8 @@ from ridgeline.spec.model import ServiceKind
 
 KEYS_WITHIN_S: Final = 10.0
 """How long a server may take until it says with which keys its zone is signed."""
+WARM_WITHIN_S: Final = 10.0
+"""How long a site may take until it reaches the root; then its resolver starts cold."""
 _POLL_S: Final = 0.02
 _SECURE_ENTRY: Final = 0x0001
 
@@ -46,6 +49,7 @@ class NameRoot:
             await self._lead()
             self._fabric.start_services(node)
             await self._keys_at(node, ".")
+            await self.warm()
 
     async def refresh(self) -> None:
         """Follow the network's zones, after some were published."""
@@ -54,26 +58,51 @@ class NameRoot:
             names(self._fabric.place(node))
             self._fabric.daemon(node.name, "knot").send(signal.SIGHUP)
 
-    def warm(self) -> None:
+    async def warm(self) -> None:
         """Let every site's resolver find its way to each zone, as one in service has long done.
 
-        Nobody waits for the answers.
+        Each begins as soon as the root can be reached from its site: one that tries too early finds
+        no key to trust, and remembers that for a minute. Nobody waits for the answers.
         """
+        if self._node() is not None:
+            servers = self._fabric.plan.of_kind(NodeKind.SERVER)
+            await asyncio.gather(*(self._warm(server) for server in servers))
+
+    async def _warm(self, server: Node) -> None:
         import dns.message
 
-        if self._node() is None:
+        fabric = self._fabric
+        roots = fabric.tree.root.addresses if fabric.tree is not None else ()
+        if not await self._reaches(server, roots[0]):
             return
-        wanted = [*(zone.domain for zone in self._fabric.zones), OUTSIDE]
-        questions = [dns.message.make_query(name, "SOA").to_wire() for name in wanted]
-        for node in self._fabric.plan.of_kind(NodeKind.SERVER):
-            for service in of_kind(self._fabric.plan.spec, ServiceKind.RECURSIVE_DNS):
-                address = service.addresses[0]
-                family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-                with entered(self._fabric.namespace(node.name)):
-                    asker = socket.socket(family, socket.SOCK_DGRAM)
-                with asker:
-                    for question in questions:
-                        asker.sendto(question, (str(address), 53))
+        names = [*(zone.domain for zone in fabric.zones), OUTSIDE]
+        questions = [dns.message.make_query(name, "SOA").to_wire() for name in names]
+        for service in of_kind(fabric.plan.spec, ServiceKind.RECURSIVE_DNS):
+            address = service.addresses[0]
+            with self._socket(server, address) as asker:
+                for question in questions:
+                    asker.sendto(question, (str(address), 53))
+
+    async def _reaches(self, server: Node, root: Address) -> bool:
+        """Ask the root until it answers; say whether it did."""
+        import dns.message
+
+        loop = asyncio.get_running_loop()
+        question = dns.message.make_query(".", "SOA", flags=0).to_wire()
+        deadline = time.monotonic() + WARM_WITHIN_S
+        with self._socket(server, root) as asker:
+            while time.monotonic() < deadline:
+                with suppress(OSError, TimeoutError):  # no route yet, or no answer
+                    asker.sendto(question, (str(root), 53))
+                    await asyncio.wait_for(loop.sock_recv(asker, 1), 0.4)
+                    return True
+                await asyncio.sleep(0.05)
+        return False
+
+    def _socket(self, node: Node, towards: Address) -> socket.socket:
+        family = socket.AF_INET6 if towards.version == 6 else socket.AF_INET
+        with entered(self._fabric.namespace(node.name)):
+            return socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
     def _node(self) -> Node | None:
         if self._fabric.tree is None:

@@ -84,7 +84,7 @@ class NameTree:
             self._serial += 1
 
     def zones(self) -> dict[str, str]:
-        """Return every zone, signed, as text."""
+        """Return every zone as text, signed but for the one that is made up as it is asked."""
         planned = plan_tree(
             server=self.root.addresses,
             delegated=self._delegated,
@@ -92,14 +92,14 @@ class NameTree:
             hosts=self._hosts,
         )
         for zone in planned:
-            self._keys.setdefault(zone.domain, _Key())
+            if zone.is_signed and zone.domain not in self._keys:
+                self._keys[zone.domain] = _Key()
         ds = {domain: key.ds(domain) for domain, key in self._keys.items()}
+        texts = {z.domain: render_tree_zone(z, serial=self._serial, ds=ds) for z in planned}
         return {
-            zone.domain: _sign(
-                zone.domain,
-                render_tree_zone(zone, serial=self._serial, ds=ds),
-                self._keys[zone.domain],
-            )
+            zone.domain: _sign(zone.domain, texts[zone.domain], self._keys[zone.domain])
+            if zone.is_signed
+            else texts[zone.domain]
             for zone in planned
         }
 

@@ -19,6 +19,7 @@ from ridgeline.lab.currency import Currency
 from ridgeline.lab.described import describe_services, own_addresses
 from ridgeline.lab.download import Wanted, download
 from ridgeline.lab.draining import drain
+from ridgeline.lab.egress import egress_of
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.launch import Reporter
@@ -103,15 +104,12 @@ class Supervisor:
         await asyncio.gather(  # the root of the DNS costs no time of its own
             self._names.start(),
             self._currency.release_all(),
-            self._fabric.until_quiet(
-                reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
-            ),
+            self._fabric.until_quiet(reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S),
         )
         if time.monotonic() - self._currency.released_at < QUIET_S:
             await self._fabric.until_quiet(
                 reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
             )
-        self._names.warm()
         if self._plan.spec.rescue:
             reporter.progress("rescue: loading")
             await self._sessions.begin_rescue()
@@ -173,6 +171,7 @@ class Supervisor:
                     for upstream in site.upstreams
                 ],
                 "place": {"lat": site.place.lat, "lon": site.place.lon},
+                "egress": egress_of(self._plan, site.name),
                 "addresses": own_addresses(self._plan, site.name),
             }
         return {
@@ -250,8 +249,8 @@ class Supervisor:
         return list(await asyncio.gather(*(one(node) for node in clients)))
 
     async def _dig(self, request: dict[str, Any], _: Tell) -> list[dict[str, Any]]:
-        kinds = (ServiceKind.AUTHORITATIVE_DNS, ServiceKind.RECURSIVE_DNS)
-        server = self._lookup.target(request, *kinds)
+        transport = str(request.get("transport") or "udp")
+        server = self._lookup.dns_server(request, transport)
 
         async def one(node: Node) -> dict[str, Any]:
             answer = await asyncio.to_thread(
@@ -260,7 +259,8 @@ class Supervisor:
                 server,
                 str(request["name"]),
                 str(request.get("type") or "A"),
-                transport="tcp" if request.get("tcp") else "udp",
+                transport=transport,
+                tls_name=str(request.get("tls_name") or ""),
             )
             return {"from": node.name.removeprefix("client."), **answer}
 

@@ -24,6 +24,11 @@ _HOP = re.compile(
 )
 _NSID = re.compile(r"^; NSID: (?P<hex>(?:[0-9a-f]{2} ?)+)", re.MULTILINE)
 _STATUS = re.compile(r"status: (\w+)")
+_VALIDATED = re.compile(r"^;; flags:[a-z ]* ad[ ;]", re.MULTILINE)
+_EXTENDED_ERROR = re.compile(r"^; EDE: (.+)$", re.MULTILINE)  # RFC 8914
+_WHY_NOT = re.compile(
+    r"^;; ((?:communications error|Connection to|TLS peer certificate) .*?)\.?$", re.MULTILINE
+)
 _QUERY_TIME = re.compile(r"^;; Query time: (\d+) usec", re.MULTILINE)
 
 
@@ -111,14 +116,25 @@ def parse_traceroute(text: str) -> list[dict[str, Any]]:
 
 
 def dig(
-    namespace: NetworkNamespace, server: str, name: str, kind: str, *, transport: str = "udp"
+    namespace: NetworkNamespace,
+    server: str,
+    name: str,
+    kind: str,
+    *,
+    transport: str = "udp",
+    tls_name: str = "",
 ) -> dict[str, Any]:
-    """Ask a name server with dig: status, answers, the site by NSID (RFC 5001), time."""
+    """Ask a name server with dig: status, answers, the site by NSID (RFC 5001), time.
+
+    Over ``tls`` (RFC 7858) and ``https`` (RFC 8484) the server's certificate is verified: by
+    `tls_name`, or by its address.
+    """
     ran = run_inside(
         namespace,
         [
-            *("dig", "-u", "+nsid", "+tries=1", "+time=2", f"@{server}"),
-            *(("+tcp",) if transport == "tcp" else ()),
+            *("dig", "-u", "+nsid", "+tries=2", "+time=2", f"@{server}"),
+            *_TRANSPORTS[transport],
+            *((f"+tls-hostname={tls_name}",) if tls_name else ()),
             *(("-c", "CH") if name in _CHAOS else ()),
             *("-q", name, "-t", kind),
         ],
@@ -127,11 +143,17 @@ def dig(
     return {"server": server, "question": f"{name} {kind}", **parse_dig(ran.output)}
 
 
+_TRANSPORTS: Final = {
+    "udp": (),
+    "tcp": ("+tcp",),
+    "tls": ("+tls", "+tls-ca"),
+    "https": ("+https", "+tls-ca"),
+}
 _CHAOS: Final = {"id.server", "hostname.bind", "version.server", "version.bind"}
 
 
 def parse_dig(text: str) -> dict[str, Any]:
-    """Read dig's full output."""
+    """Read dig's full output; ``error`` is why there is no answer, in dig's own words."""
     status = _STATUS.search(text)
     nsid = _NSID.search(text)
     time = _QUERY_TIME.search(text)
@@ -140,11 +162,16 @@ def parse_dig(text: str) -> dict[str, Any]:
         for line in _section(text, "ANSWER")
         if line and not line.startswith(";")
     ]
+    why = None if status else _WHY_NOT.search(text)
+    timed_out = why is None or "timed out" in why[1]
     return {
-        "status": status[1] if status else "TIMEOUT",
+        "status": status[1] if status else "TIMEOUT" if timed_out else "FAILED",
         "answer": answers,
         "site": bytes.fromhex(nsid["hex"]).decode(errors="replace") if nsid else None,
         "rtt_ms": int(time[1]) / 1000 if time else None,
+        "validated": _VALIDATED.search(text) is not None,
+        "ede": _EXTENDED_ERROR.findall(text),
+        "error": why[1] if why else None,
     }
 
 

@@ -7,6 +7,7 @@
     ├── example.   names of the services and of the sites' servers
     └── test.
         ├── outside.test.         held here: not every name is the network's own
+        │   └── whoami.outside.test.   tells who asks: a resolver's source address
         ├── dnssec-failed.test.   held here, with a wrong signature
         └── example.test.         the network's own: delegated to its anycast addresses
 
@@ -27,6 +28,8 @@ SERVER_NAME: Final = "a.names."
 OUTSIDE: Final = "outside.test."
 FAILED: Final = "dnssec-failed.test."
 """Its records have wrong signatures, on purpose."""
+WHO_ASKS: Final = "whoami.outside.test."
+"""Its A or AAAA record is the address that the question came from; unsigned, never kept."""
 _ALWAYS: Final = ("arpa.", "example.", "test.")
 _TTL: Final = 86_400
 _NEGATIVE_TTL: Final = 60  # RFC 2308: what does not exist yet may do so soon
@@ -43,8 +46,9 @@ class TreeZone:
     records: tuple[str, ...]
     """In zone-file form with absolute names, without SOA and apex NS."""
     children: tuple[str, ...] = ()
-    """Zones of the tree right below, which need a DS record here."""
+    """Zones of the tree right below; those that are signed need a DS record here."""
     ttl: int = _TTL
+    is_signed: bool = True
 
 
 def plan_tree(
@@ -82,7 +86,20 @@ def plan_tree(
     parents = {name: top if (top := _top(name)) in tops else "." for name in own}
     cuts = {name: _delegation(name, authority, signers[name]) for name in own}
     zones = [
-        *(TreeZone(domain=name, records=_leaf(name), ttl=_LEAF_TTL) for name in leaves),
+        *(
+            TreeZone(
+                domain=name,
+                records=_leaf(name),
+                ttl=_LEAF_TTL,
+                children=(WHO_ASKS,) if name == OUTSIDE else (),
+            )
+            for name in leaves
+        ),
+        *(
+            TreeZone(domain=WHO_ASKS, records=(), ttl=0, is_signed=False)
+            for name in leaves
+            if name == OUTSIDE
+        ),
         *(
             TreeZone(
                 domain=top,
@@ -107,16 +124,18 @@ def plan_tree(
 
 
 def render_tree_zone(zone: TreeZone, *, serial: int, ds: Mapping[str, str]) -> str:
-    """Write a zone, unsigned; `ds` has the DS data of each child by its name."""
+    """Write a zone, unsigned; `ds` has the DS data of each signed child by its name."""
+    negative_ttl = min(_NEGATIVE_TTL, zone.ttl)
     lines = [
         f"$ORIGIN {zone.domain}",
         f"$TTL {zone.ttl}",
-        f"@ SOA {SERVER_NAME} hostmaster.names. {serial} 3600 600 86400 {_NEGATIVE_TTL}",
+        f"@ SOA {SERVER_NAME} hostmaster.names. {serial} 3600 600 86400 {negative_ttl}",
         f"@ NS {SERVER_NAME}",
         *zone.records,
     ]
     for child in zone.children:
-        lines += [f"{child} NS {SERVER_NAME}", f"{child} DS {ds[child]}"]
+        lines.append(f"{child} NS {SERVER_NAME}")
+        lines += [f"{child} DS {ds[child]}"] if child in ds else []
     return "\n".join(lines) + "\n"
 
 
@@ -144,6 +163,7 @@ def render_knot_tree(
     ]
     for domain, path in zones.items():
         lines += [f"  - domain: {absolute_name(domain, 'zone')}", file_line(path, domain)]
+        lines += ["    module: mod-whoami"] if domain == WHO_ASKS else []
     return "\n".join(lines) + "\n"
 
 
@@ -169,7 +189,7 @@ def _delegation(name: str, authority: tuple[Address, ...], ds: tuple[str, ...]) 
     ]
 
 
-def _addresses(name: str, addresses: tuple[Address, ...]) -> list[str]:
+def _addresses(name: str, addresses: Iterable[Address]) -> list[str]:
     return [f"{name} {'A' if a.version == 4 else 'AAAA'} {a}" for a in addresses]
 
 

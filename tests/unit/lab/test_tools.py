@@ -57,12 +57,43 @@ def test_a_dig_answer_is_read() -> None:
         "answer": ["A 192.0.2.80", "A 192.0.2.81"],
         "site": "nrt",
         "rtt_ms": 2.873,
+        "validated": False,
+        "ede": [],
+        "error": None,
     }
 
 
+def test_dig_tells_whether_an_answer_was_validated_and_why_not() -> None:
+    flags = ";; flags: qr rd ra{}; QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 1\n"
+    assert parse_dig(DIG + flags.format(" ad"))["validated"]
+    assert not parse_dig(DIG + flags.format(""))["validated"]
+    extended = "; EDE: 6 (DNSSEC Bogus): (signature crypto failed)\n; EDE: 3 (Stale Answer)\n"
+    assert parse_dig(DIG + extended)["ede"] == [
+        "6 (DNSSEC Bogus): (signature crypto failed)",
+        "3 (Stale Answer)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("communications error to 192.0.2.53#53: timed out", "TIMEOUT"),
+        ("communications error to 192.0.2.80#443: failure", "FAILED"),
+        ("Connection to 192.0.2.1#853(192.0.2.1) for a.test failed: connection refused", "FAILED"),
+        (
+            "TLS peer certificate verification for 192.0.2.1#853 failed: hostname mismatch",
+            "FAILED",
+        ),
+    ],
+)
+def test_why_there_is_no_answer_is_told_in_digs_words(said: str, status: str) -> None:
+    answer = parse_dig(f";; {said}.\n;; no servers could be reached\n")
+    assert (answer["status"], answer["error"]) == (status, said)
+
+
 def test_no_answer_is_a_timeout() -> None:
-    answer = parse_dig(";; communications error to 192.0.2.53#53: timed out\n")
-    assert answer == {"status": "TIMEOUT", "answer": [], "site": None, "rtt_ms": None}
+    answer = parse_dig("")
+    assert (answer["status"], answer["answer"], answer["site"]) == ("TIMEOUT", [], None)
 
 
 def test_headers_of_the_last_response_count() -> None:
