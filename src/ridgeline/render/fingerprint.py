@@ -17,7 +17,8 @@ CONFIG_NAME: Final = "config.whoami.anycast.test."
 
 # Where the file itself carries its fingerprint.
 _CARRIED: Final = re.compile(
-    rf"^.*\b{re.escape(CONFIG_NAME)}.*\n|\b(?:config|policy)=(?:[0-9a-f]{{{LENGTH}}})?(?:\\n)?",
+    rf"^.*\b{re.escape(CONFIG_NAME)}.*\n|"
+    rf"(?:(?<=\\n)|\b)(?:config|policy)=[0-9a-f]{{{LENGTH}}}(?:\\n)?",
     re.MULTILINE,
 )
 # nginx: which site asks which, of the shield, is another matter at each site.
@@ -55,12 +56,10 @@ def normalise(text: str, fleet: Fleet) -> str:
     text = _SHIELD.sub("", _CARRIED.sub("", text))
     for folder in sorted(fleet.folders, key=len, reverse=True):
         text = text.replace(folder.rstrip("/"), "@FOLDER@")
-    if fleet.addresses:
-        longest_first = sorted(fleet.addresses, key=len, reverse=True)
-        addresses = "|".join(map(re.escape, longest_first))
-        text = re.sub(
-            rf"(?<![0-9A-Fa-f:.])(?:{addresses})(?![0-9A-Fa-f]|[:.][0-9A-Fa-f]+[:.])", "@OWN@", text
-        )
+    for is_v6, ends in ((False, r"(?![0-9]|\.[0-9])"), (True, r"(?![0-9A-Fa-f:])")):
+        addresses = "|".join(re.escape(a) for a in fleet.addresses if (":" in a) == is_v6)
+        if addresses:
+            text = re.sub(rf"(?<![0-9A-Fa-f:.])(?:{addresses}){ends}", "@OWN@", text)
     if fleet.sites:
         names = "|".join(map(re.escape, sorted(fleet.sites, key=len, reverse=True)))
         text = re.sub(rf"(?<![A-Za-z0-9-])(?:{names})(?![A-Za-z0-9-])", "@SITE@", text)
