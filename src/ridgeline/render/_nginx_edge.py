@@ -156,6 +156,8 @@ def public_lines(site: EdgeSite) -> list[str]:
         "        client_header_timeout 10s;",
         f"        add_header {SERVED_BY} {site.identity.site} always;",
         "        if ($loops) { return 508; }",
+        # What another parser could read as two names, or as a user and a name.
+        '        if ($host !~ "^(?:[a-z0-9._-]+|\\[[0-9a-f:.]+\\])$") { return 400; }',
     ]
     if site.handoff:
         port = "" if (site.port, site.tls_port) == (80, 443) else ":$server_port"
