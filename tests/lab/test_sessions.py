@@ -19,7 +19,7 @@ from .conftest import SPECS, Lab, lab_of
 
 SEGMENTS = str(Path(__file__).with_name("segments.py"))
 V4, V6 = "192.0.2.80", "2001:db8:53::80"
-SHORT = ("-n", "60", "--watch", "3.5", "--hang", "2.5")
+SHORT = ("-n", "60", "--watch", "5")
 SERVICES = pytest.mark.parametrize("service", [V4, V6], ids=["ipv4", "ipv6"])
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="BPF programs need root")

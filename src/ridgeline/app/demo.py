@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ridgeline.app.check import read_spec
-from ridgeline.app.demo_break import choose_victim, download, drain, fail_and_heal
+from ridgeline.app.demo_break import choose_victim, drain, fail_and_heal
 from ridgeline.app.demo_look import (
     compare_with_prediction,
     fetch,
@@ -21,6 +21,7 @@ from ridgeline.app.demo_look import (
     traceroutes,
     who_answers_whom,
 )
+from ridgeline.app.demo_sessions import sessions
 from ridgeline.app.internet import load_internet
 from ridgeline.app.lab import bring_up
 from ridgeline.app.predict import predict
@@ -72,7 +73,7 @@ def run_demo(spec_path: str, *, internet: str, tell: Tell) -> dict[str, Any]:
         victim = choose_victim(demo)
         fail_and_heal(demo, victim)
         drain(demo, victim)
-        download(demo, victim)
+        sessions(demo, victim)
     demo.claim(
         "Nothing is left behind: no process, namespace or interface",
         not is_running(lab_directory(name)),

@@ -1,18 +1,11 @@
-"""The second half of the demo: kill a site, heal it, drain it, and move a route under a download."""
+"""The second half of the demo: kill a site, heal it, drain it; see `demo_sessions` for the rest."""
 
-import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from ridgeline.app.predict import predict
 from ridgeline.app.story import Demo
-from ridgeline.lab.control import LabClient
-from ridgeline.lab.services.edge import BIG_FILE_BYTES
-from ridgeline.spec.model import ServiceKind
 
-DOWNLOAD_S: Final = 12.0
-DOWNLOAD_BEFORE_S: Final = 2.0
 MAX_LOST: Final = 2
 
 
@@ -91,45 +84,5 @@ def drain(demo: Demo, site: str) -> None:
         "Drained on purpose (GRACEFUL_SHUTDOWN, RFC 8326), it costs no query at all",
         lost == 0 and moved > 0,
         f"{moved} cities moved, {lost} of {asked} queries lost",
-    )
-    demo.ask("heal", site=site)
-
-
-def download(demo: Demo, site: str) -> None:
-    """Hold a TCP connection open while its route moves: the limit of anycast."""
-    if demo.service(ServiceKind.HTTP_CACHE) is None:
-        return
-    city = next((c for c in demo.spread(len(demo.clients)) if demo.site_of(c) == site), None)
-    if city is None:
-        return
-    demo.tell(f"a long download from {city}, then its route moves")
-    url = "http://origin.example.test/big"
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(
-            LabClient(demo.lab.name).ask, "download", url=url, seconds=DOWNLOAD_S, **{"from": city}
-        )
-        time.sleep(DOWNLOAD_BEFORE_S)
-        failover = demo.ask("fail", site=site, how="withdraw")
-        result = pending.result()
-    after = next(row["after"] for row in failover["clients"] if row["city"] == city)
-    moved_at = failover["monotonic_s"]
-    demo.report["tcp"] = {
-        "from": city,
-        "url": url,
-        "bytes_before": result["bytes"],
-        "of_bytes": result["length"] or BIG_FILE_BYTES,
-        "how": {"reset": "connection reset", "hang": "timeout"}.get(result["how"], result["how"]),
-        "after_ms": round((result["ended"] - moved_at) * 1000, 1),
-        "from_site": result["site"],
-        "to_site": after,
-        "note": f"{after} has no such connection and says so with a RST (RFC 9293, section 3.5.3); "
-        "DNS clients only ask again, a download must start again.",
-    }
-    demo.claim(
-        "The other honest limit: a TCP connection does not survive a move of its route",
-        result["how"] in {"reset", "hang", "closed"} and result["bytes"] > 0,
-        f"{city} had {result['bytes'] / 1e6:.1f} MB from {result['site']}; "
-        f"{demo.report['tcp']['how']} {demo.report['tcp']['after_ms']:.0f} ms after the route "
-        f"moved to {after}",
     )
     demo.ask("heal", site=site)

@@ -101,6 +101,7 @@ async def measure_flows(
         "ipv6": wish.ipv6,
         "opened": n_open,
         "wanted": n,
+        "monotonic_s": at,
         "watched_s": round(until - at, 2),
         "hang_s": wish.hang_s,
         "cpu_s": round(float(json.loads(line)["cpu_s"]), 2),
