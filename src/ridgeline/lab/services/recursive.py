@@ -60,6 +60,8 @@ def write_ticket_keys(place: Place, folder: Path) -> tuple[str, ...]:
     files = [folder / f"ticket-{number}.key" for number in range(len(place.secrets.ticket_keys))]
     for file, key in zip(files, place.secrets.ticket_keys, strict=True):
         write_private(file, key)
+    for dropped in set(folder.glob("ticket-*.key")) - set(files):
+        dropped.unlink()
     return tuple(str(file) for file in files)
 
 
@@ -68,7 +70,7 @@ def _tls(place: Place, service: Service, folder: Path) -> DnsTls | None:
         return None
     files = place.certificate(service)
     base = Path(place.spec.file).parent
-    _check_pair(files, base / service.tls.certificate, base / service.tls.key)
+    check_pair(files, base / service.tls.certificate, base / service.tls.key)
     return DnsTls(
         certificate=str(files.certificate),
         key=str(files.key),
@@ -76,7 +78,7 @@ def _tls(place: Place, service: Service, folder: Path) -> DnsTls | None:
     )
 
 
-def _check_pair(files: CertificateFiles, certificate: Path, key: Path) -> None:
+def check_pair(files: CertificateFiles, certificate: Path, key: Path) -> None:
     """See that the key is the certificate's; Unbound's own words would not name the author's files.
 
     Raises
