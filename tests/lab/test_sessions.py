@@ -19,7 +19,7 @@ from .conftest import SPECS, Lab, lab_of
 
 SEGMENTS = str(Path(__file__).with_name("segments.py"))
 V4, V6 = "192.0.2.80", "2001:db8:53::80"
-SHORT = ("-n", "60", "--watch", "5")
+SHORT = ("-n", "60", "--watch", "4")
 SERVICES = pytest.mark.parametrize("service", [V4, V6], ids=["ipv4", "ipv6"])
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="BPF programs need root")
@@ -94,12 +94,15 @@ def moved(document: Any, kind: str = "download") -> Any:
     return document["classes"][kind]["moved"]
 
 
-def test_plain_anycast_loses_every_session_whose_route_moves_away_or_back(lab: Lab) -> None:
+def test_plain_anycast_loses_all_that_moves_but_what_was_handed_off(lab: Lab) -> None:
     lab.ask("rescue", "off")
     away = lab.ask("sessions", "lhr", *SHORT)
     back = lab.ask("sessions", "lhr", "--event", "heal", "-6", *SHORT)
     for document in (away, back):
         assert moved(document)["sessions"] >= 15
+        handed_off = document["classes"].pop("handoff")
+        for group in handed_off.values():
+            assert group["survived"] == group["sessions"] > 0
         for groups in document["classes"].values():
             assert groups["moved"]["survived"] == 0
             assert groups["moved"]["reset"] == groups["moved"]["sessions"]
