@@ -1,13 +1,20 @@
-"""Faults, for each router that has a part in them: a quick run of `validation/agent_faults.py`."""
+"""Faults: a quick run of `validation/agent_faults.py`. BIRD meets every one, the others one each.
 
-import importlib.util
+Each story mostly waits; so several sites tell theirs side by side, and each test looks at one.
+"""
+
 import os
-import shutil
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from importlib import import_module
+from itertools import chain
 from pathlib import Path
-from types import ModuleType
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
@@ -16,76 +23,149 @@ from ridgeline.errors import MachineError
 from ridgeline.lab.namespaces import NetworkNamespace
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "validation"))
+table: Any = import_module("faults.table")
+routers: Any = import_module("faults.routers")
+site_of: Any = import_module("faults.site").site_of
+make_stores: Any = import_module("faults.stores").Stores
+judging: Any = import_module("faults.judge")
+units: Any = import_module("faults.unit")
 
 pytestmark = pytest.mark.lab
 
+FAULTS = {fault.name: fault for fault in table.FAULTS}
+KINDS = {kind.name: kind for kind in routers.ROUTERS}
+ELSEWHERE = {
+    "GoBGP": "agent_killed_service_dies",
+    "FRR": "agent_stopped_service_dies",
+    "ExaBGP": "agent_killed_service_dies",
+}
+CELLS = [*ELSEWHERE.items(), *(("BIRD", name) for name in FAULTS)]
+SITES = 4
+"""BIRD's sites that tell their stories side by side; the first those of the store."""
 
-def load_faults() -> ModuleType:
-    path = ROOT / "validation" / "agent_faults.py"
-    spec = importlib.util.spec_from_file_location("agent_faults", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
+Cell = tuple[str, str]
 
 
-faults: Any = load_faults()
-BY_NAME = {kind.name: kind for kind in faults.ROUTERS}
-FAULTS = {fault.name: fault for fault in faults.FAULTS}
-# BIRD meets every fault; the others those in which the router has a part.
-CELLS = [
-    (name, fault)
-    for name in BY_NAME
-    for fault in FAULTS
-    if name == "BIRD" or FAULTS[fault].everywhere
-]
+class Busyness(threading.Thread):
+    """Notes how many threads of this machine want a processor."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seen: list[tuple[float, int]] = []
+
+    def run(self) -> None:
+        while True:
+            runnable = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+            self.seen.append((time.monotonic(), runnable))
+            time.sleep(0.1)
+
+    def stretch(self, since: float) -> float:
+        """Say how many times longer than alone everything takes that needs a processor."""
+        seen = [runnable for at, runnable in self.seen if at >= since]
+        mean = sum(seen) / len(seen) if seen else 0.0
+        return max(1.0, mean / (os.cpu_count() or 1))
+
+
+class Run:
+    """Tells the stories of the cells that are asked for."""
+
+    def __init__(self, cells: list[Cell]) -> None:
+        self.results: dict[Cell, Future[Any]] = {cell: Future() for cell in cells}
+        self.stores = make_stores()
+        self.busyness = Busyness()
+        self.busyness.start()
+        self._is_ending = threading.Event()
+        names = [name for kind, name in cells if kind == "BIRD"]
+        of_store = [name for name in names if FAULTS[name].group.name == "STORE"]
+        others = SimpleQueue[str]()
+        for name in names:
+            if name not in of_store:
+                others.put(name)
+        self._lanes = [
+            threading.Thread(target=self._work, args=(kind, [name], SimpleQueue()))
+            for kind, name in cells
+            if kind != "BIRD"
+        ]
+        for number in range(min(SITES, len(names))):
+            own = of_store if number == 0 else []
+            self._lanes.append(threading.Thread(target=self._work, args=("BIRD", own, others)))
+        for lane in self._lanes:
+            lane.start()
+
+    def _work(self, kind: str, own: list[str], others: "SimpleQueue[str]") -> None:
+        """Tell one's own stories, then what is left of the others'."""
+        with ExitStack() as stack:
+            site: Any = None
+            for name in chain(own, drawn(others)):
+                if self._is_ending.is_set():
+                    return
+                result = self.results[kind, name]
+                try:
+                    if site is None:
+                        folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
+                        make = site_of(KINDS[kind], Path(folder), self.stores)
+                        site = stack.enter_context(make)
+                        site.quick = True
+                    told = table.run_fault(site, FAULTS[name], stretch=self.busyness.stretch)
+                    result.set_result(told)
+                except BaseException as error:  # noqa: BLE001 - the test that waits for it raises it
+                    result.set_exception(error)
+
+    def close(self) -> None:
+        self._is_ending.set()
+        for lane in self._lanes:
+            lane.join()
+        self.stores.close()
+
+
+def drawn(waiting: "SimpleQueue[str]") -> Iterator[str]:
+    while True:
+        try:
+            yield waiting.get_nowait()
+        except Empty:
+            return
+
+
+def missing(cell: Cell) -> str:
+    return str(table.missing_for(FAULTS[cell[1]], KINDS[cell[0]]))
 
 
 @pytest.fixture(scope="module")
-def sites() -> Iterator[dict[str, Any]]:
-    """Sites by router; one is built when a test first wants it, and ended when the next is."""
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Begin all the stories that this session asks for."""
     try:
         NetworkNamespace.create().close()
     except MachineError as error:
         pytest.skip(str(error))
-    built: dict[str, Any] = {}
-    yield built
-    end_sites(built)
+    asked: list[Any] = [
+        item.callspec.params["cell"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and item.path == Path(__file__)
+        and hasattr(item, "callspec")
+        and "cell" in item.callspec.params
+    ]
+    begun = Run([cell for cell in asked if not missing(cell)])
+    yield begun
+    begun.close()
 
 
-def end_sites(built: dict[str, Any]) -> None:
-    while built:
-        _, (manager, folder, _) = built.popitem()
-        manager.__exit__(None, None, None)
-        shutil.rmtree(folder, ignore_errors=True)
+@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+def test_the_neighbour_sees_nothing_wrong_for_long(run: Run, cell: Cell) -> None:
+    if absent := missing(cell):
+        pytest.skip(f"not here: {absent}")
+    told = run.results[cell].result(timeout=150)
+    assert told.problems == (), f"{told.saw}\n{told.log}"
+    assert told.longest_s is not None
 
 
-def site_for(built: dict[str, Any], name: str) -> Any:
-    if name not in built:
-        end_sites(built)
-        folder = tempfile.mkdtemp(prefix="ridgeline-faults-")
-        manager = faults.site_of(BY_NAME[name], Path(folder))
-        built[name] = (manager, folder, manager.__enter__())
-    return built[name][2]
-
-
-@pytest.mark.parametrize(("name", "fault"), CELLS)
-def test_the_neighbour_sees_nothing_wrong_for_long(
-    sites: dict[str, Any], name: str, fault: str
-) -> None:
-    if absent := faults.lacks(BY_NAME[name]):
-        pytest.skip(f"not installed: {absent}")
-    if fault in {"disk_full", "read_only"} and os.getuid() != 0:
-        pytest.skip("mounting a file system needs root")
-    assert faults.run_fault(site_for(sites, name), FAULTS[fault])
-
-
-def test_the_published_table_has_every_fault_and_router() -> None:
+def test_the_published_page_has_a_row_for_every_fault_and_router() -> None:
     page = (ROOT / "docs" / "reference" / "agent-faults.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    titles = [row[0].removeprefix("| ").strip() for row in rows]
     for fault in FAULTS.values():
-        assert f"| {fault.title} |" in page
-    assert all(f" {name} |" in page for name in BY_NAME)
-    assert "| not run |" not in page
+        at = titles.index(fault.title)
+        assert [row[1] for row in rows[at : at + len(KINDS)]] == list(KINDS)
+        assert all(row[2] for row in rows[at : at + len(KINDS)])
     assert "FAILED" not in page

@@ -37,7 +37,7 @@ from ridgeline.lab.ready import routers_to_await, until_quiet
 from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
 from ridgeline.lab.secrets import secrets_of
 from ridgeline.lab.services import prepare
-from ridgeline.lab.services.base import Place, anycast_addresses, unicast
+from ridgeline.lab.services.base import DaemonFiles, Place, anycast_addresses, unicast
 from ridgeline.lab.services.edge import answers_healthy
 from ridgeline.lab.services.tree import name_tree
 from ridgeline.lab.sessions import router_config
@@ -155,6 +155,11 @@ class Fabric:
         """Write the files of what runs on a node besides BIRD, and start it."""
         for files in prepare(self.place(node)):
             self._start(node.name, files.name, files.argv, files.configuration)
+
+    def start_another(self, node: Node, files: DaemonFiles) -> Daemon:
+        """Start a daemon beside the one of its name, which from now on is the caller's to end."""
+        self._start(node.name, files.name, files.argv, files.configuration)
+        return self._daemons[node.name, files.name]
 
     def place(self, node: Node) -> Place:
         """Say where the files of a node's daemons are, and what they are written from."""

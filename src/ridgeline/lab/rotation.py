@@ -2,8 +2,8 @@
 
 A key goes in three steps, each at every site before the next begins (RFC 9018, section 5): the new
 one is accepted, it is used, the old one is dropped. nginx reads its files anew on SIGHUP with new
-workers, while the old ones end what they have begun; Unbound reloads and keeps its cache; Knot
-reloads. Knot 3.2 knows one cookie key, so it takes part in the second step alone, and answers an
+workers, while the old ones end what they have begun; a new Unbound takes over the cache and the
+clients of the old one; Knot reloads. Knot 3.2 knows one cookie key, so it takes part in the second step alone, and answers an
 old cookie with BADCOOKIE and a new one.
 """
 
@@ -12,18 +12,20 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.fabric import Fabric
+from ridgeline.lab.namespaces import NetworkNamespace, entered
 from ridgeline.lab.plan import Node, NodeKind
-from ridgeline.lab.processes import Daemon
+from ridgeline.lab.processes import Daemon, end_daemon
 from ridgeline.lab.publish import knotc
 from ridgeline.lab.secrets import write_private
 from ridgeline.lab.services.authoritative import authoritative
-from ridgeline.lab.services.base import of_kind
+from ridgeline.lab.services.base import DaemonFiles, of_kind
 from ridgeline.lab.services.edge import edge
 from ridgeline.lab.services.recursive import recursive
 from ridgeline.render.unbound import CONTROL_SOCKET
@@ -122,8 +124,7 @@ async def _apply(fabric: Fabric, node: Node, what: str) -> None:
                     await _reload_nginx(fabric.daemon(node.name, files.name))
     for service in of_kind(spec, ServiceKind.RECURSIVE_DNS):
         if service.tls is not None:
-            files = recursive(place, service)
-            await _reload_unbound(files.configuration.parent / CONTROL_SOCKET)
+            await _replace_unbound(fabric, node, recursive(place, service))
 
 
 async def _reload_knot(folder: Path, configuration: Path, before: str) -> None:
@@ -157,28 +158,41 @@ def _children(pid: int) -> set[int]:
         return set()
 
 
-async def _reload_unbound(control: Path) -> None:
-    """Reload by the control socket; the cache is kept where this Unbound knows how to."""
-    said = await _ask_unbound(control, "reload_keep_cache")
-    if "unknown command" in said:
-        said = await _ask_unbound(control, "reload")
-    if not said.startswith("ok"):
-        raise MachineError(f"Unbound at {control.parent} refuses to reload: {said.strip()}")
+async def _replace_unbound(fabric: Fabric, node: Node, files: DaemonFiles) -> None:
+    """Start an Unbound beside the one that runs, hand the cache over, and end the old one.
+
+    Unbound reads keys and certificates only when it starts. Both listen for a moment (SO_REUSEPORT),
+    and what waits in the old one's queue is moved to the new one (tcp_migrate_req, Linux 5.14).
+    """
+    control = files.configuration.parent / CONTROL_SOCKET
+    cache = await _ask_unbound(control, "dump_cache")
+    _let_connections_migrate(fabric.namespace(node.name))
+    old = fabric.daemon(node.name, files.name)
+    new = fabric.start_another(node, files)
     deadline = time.monotonic() + RELOADED_WITHIN_S
-    while "is running" not in (said := await _ask_unbound(control, "status")):
-        if time.monotonic() > deadline:
-            raise MachineError(f"Unbound at {control.parent} did not come back: {said.strip()}")
+    while f"(pid {new.pid}) is running" not in await _ask_unbound(control, "status"):
+        if time.monotonic() > deadline or not new.is_running:
+            raise MachineError(
+                f"{files.name} at {node.name} did not start anew; it said: {new.last_words()}"
+            )
         await asyncio.sleep(_POLL_S)
+    await _ask_unbound(control, "load_cache", cache)
+    await end_daemon(old, signal.SIGTERM)
 
 
-async def _ask_unbound(control: Path, command: str) -> str:
+def _let_connections_migrate(namespace: NetworkNamespace) -> None:
+    with suppress(OSError), entered(namespace):
+        Path("/proc/sys/net/ipv4/tcp_migrate_req").write_text("1")
+
+
+async def _ask_unbound(control: Path, command: str, data: str = "") -> str:
     """Speak Unbound's control protocol, version 1, over its unix socket."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(control))
     except OSError as error:
         return f"error {error.strerror}"
     try:
-        writer.write(f"UBCT1 {command}\n".encode())
+        writer.write(f"UBCT1 {command}\n{data}".encode())
         return (await asyncio.wait_for(reader.read(), RELOADED_WITHIN_S)).decode(errors="replace")
     except (OSError, TimeoutError) as error:
         return f"error {error}"

@@ -1,0 +1,1 @@
+"""The parts of `validation/agent_faults.py`."""
