@@ -20,11 +20,11 @@ def test_the_include_holds_every_stance() -> None:
     lines = text.splitlines()[2:]
     assert lines == [
         (
-            "protocol static any_192_0_2_0_24 { disabled no; ipv4 { preference 200; }; "
+            "protocol static any_192_0_2_0_24 { disabled no;  ipv4 { preference 200; }; "
             "route 192.0.2.0/24 blackhole; }"
         ),
         (
-            "protocol static drn_192_0_2_0_24 { disabled no; ipv4 { preference 210; import filter { "
+            "protocol static drn_192_0_2_0_24 { disabled no;  ipv4 { preference 210; import filter { "
             "bgp_community.add((65535,0)); bgp_path.prepend(64500); bgp_path.prepend(64500); accept; }; "
             "}; route 192.0.2.0/24 blackhole; }"
         ),

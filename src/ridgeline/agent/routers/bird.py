@@ -9,7 +9,7 @@ yet, since it would also load whatever the operator is editing at that moment.
 import asyncio
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -250,9 +250,12 @@ class BirdRouter:
         if text == self._written and self.include.exists():
             return ""
         try:
-            await asyncio.to_thread(write_whole, self.include, text)
+            await _beside_the_loop(write_whole, self.include, text)
         except OSError as error:
             self._written = ""
+            if error.errno in {errno.ENOSPC, errno.EDQUOT} and write_over(self.include, text):
+                self._written = text
+                return ""
             reason = os.strerror(error.errno or errno.EIO).lower()
             return (
                 f"{self.include} cannot be written ({reason}): until it can, a restart of BIRD or "
@@ -339,6 +342,32 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def write_over(path: Path, text: str) -> bool:
+    """Put a text into the place of one that is no shorter, which needs no room on the disk.
+
+    A reader may see half of it for a moment; False: it was not done.
+    """
+    data = text.encode()
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            if len(data) <= size and os.pwrite(descriptor, data.ljust(size, b"\n"), 0) == size:
+                os.fsync(descriptor)
+                return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+async def _beside_the_loop(work: Callable[[Path, str], None], path: Path, text: str) -> None:
+    """Wait for the disk in a thread; in the loop where no thread can be had (no memory left)."""
+    try:
+        await asyncio.to_thread(work, path, text)
+    except RuntimeError:
+        work(path, text)
 
 
 def _gateways(text: str, kind: str) -> dict[int, str]:

@@ -58,13 +58,14 @@ def render_include(
         if gateway:  # a TUN device has a carrier only while the agent holds it
             route = f"check link no; route {prefix} via {gateway};"
         channel = f"ipv{prefix.version}"
-        plain = "no" if stance is not Stance.WITHDRAWN else "yes"
-        drained = "no" if stance is Stance.DRAINED else "yes"
+        # Of the same length, so that a change finds room on a full disk.
+        plain = "no; " if stance is not Stance.WITHDRAWN else "yes;"
+        drained = "no; " if stance is Stance.DRAINED else "yes;"
         extra = f" bgp_path.prepend({asn});" * prepend
         parts.append(
-            f"protocol static {ANNOUNCE}{name} {{ disabled {plain}; "
+            f"protocol static {ANNOUNCE}{name} {{ disabled {plain} "
             f"{channel} {{ preference {ANNOUNCE_PREFERENCE}; }}; {route} }}\n"
-            f"protocol static {DRAIN}{name} {{ disabled {drained}; "
+            f"protocol static {DRAIN}{name} {{ disabled {drained} "
             f"{channel} {{ preference {DRAIN_PREFERENCE}; import filter {{ "
             f"bgp_community.add((65535,0));{extra} accept; }}; }}; {route} }}"
         )
