@@ -1,7 +1,9 @@
 """How fast the agent lets go of a dead service, what it costs, and how its peers do.
 
-Run by `make bench-agent`; needs root, BIRD and nginx. The peers come from PyPI into a virtual
-environment that is thrown away; `--no-peers` leaves them out, `--quick` repeats less.
+Run by `make bench-agent`; needs root, BIRD and nginx. FRR, GoBGP, ExaBGP and etcd are measured where
+they are installed. The peers come from PyPI into a virtual environment that is thrown away;
+`--no-peers` leaves them out, `--quick` repeats less, `--only mass,fleet,...` does a part and writes
+no results.
 """
 
 import contextlib
@@ -15,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from bed import (
     wait_change,
     watch_loopback,
 )
+from fleet import BUDGET, measure_fleet
+from mass import N_SERVICES, mass_figures, measure_mass, thousand
 from peers import measure_peers
 from results import figure, publish
 
@@ -38,7 +41,6 @@ from ridgeline.errors import MachineError
 PREFIX = "192.0.2.0/24"
 POLL = "{dns: {name: example.test, interval: 200ms, timeout: 150ms, fall: 1, rise: 1}}"
 WATCH = "{process: {pidfile: HERE/service.pid, rise: 1}}"
-N_SERVICES = 1000
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def deaths(checks: str, n: int) -> list[float]:
 def undamped() -> str:
     from agent.pair import AGENT
 
-    return AGENT.replace("damping: 2s\n", "")
+    return AGENT.replace("damping: 1s\n", "")
 
 
 def hangs(n: int) -> list[float]:
@@ -103,7 +105,7 @@ def hangs(n: int) -> list[float]:
 
 def many_spec() -> tuple[str, str, list[str]]:
     """Make a thousand services, each with a prefix of its own."""
-    names = [f"100.{64 + i // 250}.{i % 250}" for i in range(N_SERVICES)]
+    names = thousand()
     prefixes = ", ".join(f"{name}.0/24" for name in names)
     services = "\n".join(
         f"  s{i}: {{kind: custom, addresses: [{name}.53], "
@@ -171,38 +173,6 @@ def serve_http(pair: Pair) -> None:
     time.sleep(0.5)
 
 
-def mass(n: int) -> list[float]:
-    """Let a thousand services fail at once; milliseconds until the last route is gone.
-
-    By the clock of the neighbour's BIRD, which logs each change of its table: a program of ours
-    that counted a thousand kernel events would need longer than what it measures.
-    """
-    found = []
-    with pair_of() as pair:
-        configuration = pair.here / "neighbour.conf"
-        text = configuration.read_text().replace("graceful restart off;", "debug { routes };")
-        configuration.write_text("timeformat log iso long us;\n" + text)
-        pair.ask_bird("neighbour", "configure")
-        log = pair.here / "neighbour.log"
-        for _ in range(n):
-            service = pair.start_service()
-            agent = many(pair, WATCH)
-            time.sleep(2)
-            at = log.stat().st_size
-            killed = time.time()
-            service.kill()
-            service.wait()
-            time.sleep(1)
-            lines = log.read_bytes()[at:].decode().splitlines()
-            gone = [line for line in lines if "site.ipv4 > removed" in line]
-            if len(gone) != N_SERVICES:
-                raise RuntimeError(f"{len(gone)} of {N_SERVICES} gone\n{pair.log()[-2000:]}")
-            last = datetime.fromisoformat(" ".join(gone[-1].split()[:2])).timestamp()
-            found.append((last - killed) * 1000)
-            pair.end(agent, signal.SIGTERM)
-    return found
-
-
 def dead_man(kind: str, n: int) -> list[float]:
     """Kill agent and service together; milliseconds until the neighbour has no route."""
     from agent.test_agent_bird import BFD, BY_BFD, BY_LEASE, in_site
@@ -222,7 +192,7 @@ def dead_man(kind: str, n: int) -> list[float]:
             )
             for name in ("lease0", "lease1"):
                 in_site(pair, "ip", "link", "set", name, "up")
-            more = BY_LEASE.replace("LINK", "lease0").replace("3s", "5s")
+            more = BY_LEASE.replace("LINK", "lease0").replace("2s", "5s")
             router = ', options: {via: "198.18.255.2"}'
         service = pair.start_service()
         agent = pair.start_agent(more=more, router=router)
@@ -240,22 +210,47 @@ def dead_man(kind: str, n: int) -> list[float]:
     return found
 
 
-def main() -> int:
-    quick = "--quick" in sys.argv
-    few, some = (5, 8) if quick else (10, 40)
-    figures: dict[str, dict[str, Any]] = {}
+Figures = dict[str, dict[str, Any]]
 
-    def add(name: str, values: list[float], bar: float) -> None:
-        print(f"{name}: {summary(values)}", flush=True)
-        figures[f"{name}_p95_ms"] = figure(percentile(values, 0.95), "ms", at_most=bar)
-        figures[f"{name}_median_ms"] = figure(statistics.median(values), "ms")
 
-    add("process_dies", deaths(f"{POLL}, {WATCH}", some), 10)
-    add("polled_200ms", deaths(POLL, some), 250)
-    add("hang_after_query", hangs(some // 2), 150 + 20)
-    add("killed_agent_bfd", dead_man("bfd", few), 150)
-    add("killed_agent_lease", dead_man("lease", 3), 6000)
-    add("thousand_fail_at_once", mass(3 if quick else 5), 50)
+def add(figures: Figures, name: str, values: list[float], bar: float) -> None:
+    print(f"{name}: {summary(values)}", flush=True)
+    figures[f"{name}_p95_ms"] = figure(percentile(values, 0.95), "ms", at_most=bar)
+    figures[f"{name}_median_ms"] = figure(statistics.median(values), "ms")
+
+
+def add_one(figures: Figures, *, quick: bool) -> None:
+    """One service dies, or hangs."""
+    times = 8 if quick else 40
+    add(figures, "process_dies", deaths(f"{POLL}, {WATCH}", times), 10)
+    add(figures, "polled_200ms", deaths(POLL, times), 250)
+    add(figures, "hang_after_query", hangs(times // 2), 150 + 20)
+
+
+def add_dead(figures: Figures, *, quick: bool) -> None:
+    """The agent is killed, and the service with it."""
+    add(figures, "killed_agent_bfd", dead_man("bfd", 5 if quick else 10), 150)
+    add(figures, "killed_agent_lease", dead_man("lease", 3), 6000)
+
+
+def add_mass(figures: Figures, *, quick: bool) -> None:
+    for name, value, bar in mass_figures(measure_mass(quick=quick)):
+        figures[name] = figure(value, "ms", at_most=bar)
+
+
+def add_fleet(figures: Figures, *, quick: bool) -> None:
+    """Eight sites, a budget of two, a hundred times; never one more may go."""
+    races = measure_fleet(20 if quick else 100)
+    if races is None:
+        return
+    print(f"fleet, a slot granted: {summary(races.granted_ms)}", flush=True)
+    figures["fleet_withdrawn_at_most"] = figure(max(races.withdrawn), "sites", at_most=BUDGET)
+    figures["fleet_withdrawn_at_least"] = figure(min(races.withdrawn), "sites", at_least=BUDGET)
+    figures["fleet_granted_p95_ms"] = figure(percentile(races.granted_ms, 0.95), "ms")
+    figures["fleet_granted_median_ms"] = figure(statistics.median(races.granted_ms), "ms")
+
+
+def add_load(figures: Figures, *, quick: bool) -> None:
     seconds = 5 if quick else 15
     print("a thousand DNS checks a second", flush=True)
     dns, dns_mb = load("{dns: {name: example.test, flags: [aa]}}", serve_dns, seconds)
@@ -265,9 +260,34 @@ def main() -> int:
     http, http_mb = load("{http: {path: /}}", serve_http, seconds)
     figures["thousand_http_core_pct"] = figure(http, "% of a core", at_most=50)
     figures["thousand_http_mb"] = figure(http_mb, "MB", at_most=60)
-    if "--no-peers" not in sys.argv:
-        for name, peers in measure_peers(pair_of, few).items():
-            figures[name]["peers"] = {peer: round(value, 1) for peer, value in peers.items()}
+
+
+def add_peers(figures: Figures, *, quick: bool) -> None:
+    for name, peers in measure_peers(pair_of, 5 if quick else 10).items():
+        rounded = {peer: round(value, 1) for peer, value in peers.items()}
+        figures.setdefault(name, {"value": 0.0, "unit": "ms"})["peers"] = rounded
+
+
+PARTS = {
+    "one": add_one,
+    "dead": add_dead,
+    "mass": add_mass,
+    "fleet": add_fleet,
+    "load": add_load,
+    "peers": add_peers,
+}
+
+
+def main() -> int:
+    quick = "--quick" in sys.argv
+    chosen = sys.argv[sys.argv.index("--only") + 1].split(",") if "--only" in sys.argv else PARTS
+    figures: Figures = {}
+    for name in chosen:
+        if name != "peers" or "--no-peers" not in sys.argv:
+            PARTS[name](figures, quick=quick)
+    if "--only" in sys.argv:
+        print(*(f"{name}: {made}" for name, made in figures.items()), sep="\n")
+        return 0
     return 0 if publish("agent", figures) else 1
 
 
