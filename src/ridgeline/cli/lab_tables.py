@@ -167,7 +167,9 @@ def print_answers(answers: Sequence[Mapping[str, Any]]) -> None:
             answer["site"] or "-",
             f"{answer['status']}{' validated' if answer['validated'] else ''}",
             _ms(answer["rtt_ms"]),
-            "\n".join([*answer["answer"], *answer["ede"]]) or answer["error"] or "-",
+            "\n".join([*answer["answer"], *(f"EDE {ede}" for ede in answer["ede"])])
+            or answer["error"]
+            or "-",
         )
     console.print(table)
 
