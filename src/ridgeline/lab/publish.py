@@ -28,6 +28,7 @@ from ridgeline.spec.parse import parse_spec
 
 WITHIN_S: Final = 15.0
 """How long a site may take."""
+_TELL_AGAIN_S: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +69,15 @@ async def publish(fabric: Fabric, *, skip: Iterable[str] = ()) -> dict[str, Any]
     servers = [n for n in fabric.plan.of_kind(NodeKind.SERVER) if n.site not in skipped]
     begun = asyncio.get_running_loop().time()
     wanted: dict[str, Wanted] = {}
+    told: list[str] = []
     if changes:
-        wanted = await _hand_over(fabric, zones, changes, servers)
+        wanted, told = await _hand_over(fabric, zones, changes, servers)
         fabric.zones = zones
-    arrived = await asyncio.gather(*(_await_site(fabric, node, wanted) for node in servers))
+    telling = asyncio.create_task(_tell_sites(fabric, servers, told))
+    try:
+        arrived = await asyncio.gather(*(_await_site(fabric, node, wanted) for node in servers))
+    finally:
+        telling.cancel()
     words = changes.words()
     rows: list[dict[str, Any]] = [
         {
@@ -156,10 +162,13 @@ def _differs(fabric: Fabric, zone: Zone) -> bool:
 
 async def _hand_over(
     fabric: Fabric, zones: tuple[Zone, ...], changes: Changes, servers: list[Node]
-) -> dict[str, Wanted]:
-    """Tell those who hold the files; return what every site must answer from then on."""
+) -> tuple[dict[str, Wanted], list[str]]:
+    """Tell those who hold the files.
+
+    Returns what every site must answer from then on, and of which zones the sites must be told.
+    """
+    told: list[str] = []
     wanted: dict[str, Wanted] = {zone.domain: Wanted(None) for zone in changes.gone}
-    fleet = [address for node in servers for address in unicast(node)]
     changed = (*changes.new, *changes.edited)
     primaries = list(fabric.plan.of_kind(NodeKind.PRIMARY))
     if primaries and any(zone.primary for zone in (*changed, *changes.gone)):
@@ -179,12 +188,20 @@ async def _hand_over(
             if is_listed_anew:
                 await _until_listed(place, listed)
                 told.append(CATALOG_ZONE)
-            here = fabric.namespace(place.node.name)
-            notify(here, unicast(place.node)[0], fleet, told, place.secrets.tsig)
     if any(not zone.primary for zone in (*changed, *changes.gone)):
         await asyncio.gather(*(_load_site(fabric, node, zones, changes) for node in servers))
         wanted |= {z.domain: Wanted(z.serial) for z in changed if not z.primary}
-    return wanted
+    return wanted, told
+
+
+async def _tell_sites(fabric: Fabric, servers: list[Node], domains: list[str]) -> None:
+    """Tell all sites at once of changes, and again every second: a datagram may get lost."""
+    for primary in fabric.plan.of_kind(NodeKind.PRIMARY) if domains else ():
+        fleet = [address for node in servers for address in unicast(node)]
+        namespace, source = fabric.namespace(primary.name), unicast(primary)[0]
+        while True:
+            notify(namespace, source, fleet, domains, fabric.secrets.tsig)
+            await asyncio.sleep(_TELL_AGAIN_S)
 
 
 async def _catalog_serial(place: Place) -> str:

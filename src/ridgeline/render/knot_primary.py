@@ -55,6 +55,9 @@ class KnotPrimary:
     sites: tuple[Secondary, ...]
     zones: tuple[PrimaryZone, ...]
     tsig: bytes
+    notifies: bool = True
+    """Whether Knot itself tells the sites: one after the other, two round trips each, and until the
+    last is told it reads no further change of the zone. False: whoever publishes tells them."""
     user: str | None = None
     port: int = 53
 
@@ -70,7 +73,8 @@ def render_knot_primary(primary: KnotPrimary) -> str:
     directory = quote_path(primary.directory, "directory")
     if not primary.sites:
         raise ValueError("the primary has no site to send zones to")
-    sites = ", ".join(quote(site.name, "site") for site in primary.sites)
+    named = ", ".join(quote(site.name, "site") for site in primary.sites)
+    tell = (f"    notify: [{named}]",) if primary.notifies else ()
     fleet = [address for site in primary.sites for address in site.addresses]
     lines = [
         f"# Knot DNS, hidden primary of {primary.network}. Written by Ridgeline. Holds a secret.",
@@ -104,13 +108,13 @@ def render_knot_primary(primary: KnotPrimary) -> str:
         "  - id: default",
         f"    storage: {directory}",
         "    acl: sites",
-        f"    notify: [{sites}]",
+        *tell,
         "    zonefile-sync: -1",
         "    journal-content: all",
         "  - id: zone",
         f"    storage: {directory}",
         "    acl: sites",
-        f"    notify: [{sites}]",
+        *tell,
         "    zonefile-load: difference-no-serial  # whoever edits need not count; what differs is sent",
         "    zonefile-sync: -1",
         "    journal-content: all",

@@ -39,5 +39,6 @@ def configure_primary(place: Place, zones: Iterable[Zone]) -> str:
                 if zone.primary
             ),
             tsig=place.secrets.tsig,
+            notifies=False,  # `lab publish` does, all at once
         )
     )
