@@ -122,6 +122,11 @@ class Servers:
 
 
 def _listening_at(path: Path, mode: int) -> socket.socket:
+    if _is_answered(path):
+        raise MachineError(
+            f"another agent answers at {path}",
+            hint="end that one first, or give this one other paths in agent.yaml",
+        )
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -135,10 +140,20 @@ def _listening_at(path: Path, mode: int) -> socket.socket:
     except OSError as error:
         opened.close()
         raise MachineError(
-            f"cannot make the socket {path}: {error.strerror}",
+            f"cannot make the socket {path}: {error.strerror or error}",
             hint=f"install -d -m 0750 -o $(id -un) {path.parent}, or name another in agent.yaml",
         ) from error
     return opened
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as opened:
+        opened.settimeout(1)
+        try:
+            opened.connect(str(path))
+        except OSError:  # not there, or left by an agent that was killed
+            return False
+    return True
 
 
 def ask_agent(path: str, request: dict[str, Any], *, seconds: float = 10.0) -> dict[str, Any]:

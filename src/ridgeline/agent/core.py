@@ -38,6 +38,8 @@ GUARD_WAIT_S: Final = 1.0
 GUARD_AGAIN_S: Final = 5.0
 STOP_WITHIN_S: Final = 5.0
 """How long a stop waits for the router beyond the hold of the drain."""
+ODD_FOR_S: Final = 0.4
+"""What the neighbours are sent must differ for so long, over two readings, to be an alert."""
 ANSWER_WITHIN_S: Final = 12.0
 """An order of which neither `Applied` nor `RouterFailed` is heard for so long is given again."""
 
@@ -267,6 +269,9 @@ class PrefixState:
     """Changes asked of the router."""
     alerts: tuple[str, ...] = ()
     """What is not as it should be, in words."""
+    odd: tuple[str, ...] = ()
+    """The same as of the last reading; it becomes an alert if it lasts."""
+    odd_at: float = 0.0
 
 
 class Core:
@@ -293,9 +298,9 @@ class Core:
             else:
                 self._users[state.rule].append(state)
         self._dirty: dict[Prefix, None] = {}
-        self._stopping: float | None = None
-        self._stopped = False
-        self._said_problem = ""
+        self.stopping_until: float | None = None
+        self.is_stopped = False
+        self.said_problem = ""
         self._wake_at: float | None = None
 
     def handle(self, *events: Event, now: float) -> list[Command]:
@@ -338,7 +343,9 @@ class Core:
                     setattr(mine, name, getattr(known, name))
             self._dirty[prefix] = None
         self.router_problem, self.neighbours = old.router_problem, old.neighbours
+        self.said_problem, self.degraded = old.said_problem, old.degraded
         self.sessions_shut = old.sessions_shut
+        self.stopping_until, self.is_stopped = old.stopping_until, old.is_stopped
 
     @property
     def is_settled(self) -> bool:
@@ -358,8 +365,8 @@ class Core:
 
     def _next(self, now: float) -> float | None:
         times = [t for p in self.prefixes.values() for t in self._times(p) if t > now]
-        if self._stopping is not None and not self._stopped:
-            times.append(self._stopping)
+        if self.stopping_until is not None and not self.is_stopped:
+            times.append(self.stopping_until)
         return min(times, default=None)
 
     def _times(self, p: PrefixState) -> Iterable[float]:
@@ -433,15 +440,15 @@ class Core:
 
     def _observed(self, observation: Observation, now: float, commands: list[Command]) -> None:
         if self.router_problem:
-            self.router_problem = self._said_problem = ""
+            self.router_problem = self.said_problem = ""
             commands.append(Say("info", "router_answers", "the router was read back"))
         self.neighbours = observation.neighbours
-        names = frozenset(n.name for n in observation.neighbours if n.established)
-        for prefix, p in self.prefixes.items():
-            held = observation.held.get(prefix, Stance.WITHDRAWN)
-            exported = observation.exported.get(prefix, {})
-            changed = held is not p.held or exported != p.exported
-            p.held, p.exported = held, exported
+        has_neighbours = any(n.established for n in observation.neighbours)
+        for prefix, held in observation.held.items():
+            p = self.prefixes.get(prefix)
+            if p is None:
+                continue  # read before a reload took it away
+            p.held, p.exported = held, observation.exported.get(prefix, {})
             if p.target is None:
                 p.target = Wanted(held, 0, "as the agent found it")
                 p.since, p.confirmed = now, True
@@ -449,8 +456,7 @@ class Core:
                 self._dirty[prefix] = None
             elif p.taken:
                 self._compare(p, p.target, now, commands)
-            if changed:
-                self._look_outside(p, has_neighbours=bool(names), commands=commands)
+            self._look_outside(p, now, has_neighbours=has_neighbours, commands=commands)
 
     def _compare(self, p: PrefixState, target: Wanted, now: float, commands: list[Command]) -> None:
         """Hold what is wanted against what the router holds."""
@@ -484,23 +490,28 @@ class Core:
         self._dirty[p.prefix] = None
 
     def _look_outside(
-        self, p: PrefixState, *, has_neighbours: bool, commands: list[Command]
+        self, p: PrefixState, now: float, *, has_neighbours: bool, commands: list[Command]
     ) -> None:
-        """Say what the neighbours hear that they should not, or do not that they should."""
-        alerts = []
+        """Say what the neighbours hear that they should not, or do not that they should.
+
+        What a router sends follows what it holds by a moment: only what lasts is told.
+        """
+        odd: tuple[str, ...] = ()
         if p.held is Stance.WITHDRAWN and p.exported:
             others = ", ".join(sorted(p.exported))
-            alerts.append(f"withdrawn here, but another route for it still goes to {others}")
+            odd = (f"withdrawn here, but another route for it still goes to {others}",)
         elif p.held is not Stance.WITHDRAWN and not p.exported and has_neighbours:
-            alerts.append("held by the router, but sent to no neighbour: see `agent check`")
-        if tuple(alerts) != p.alerts:
-            p.alerts = tuple(alerts)
-            commands.extend(Say("error", "export_differs", text, p.prefix) for text in alerts)
+            odd = ("held by the router, but sent to no neighbour: see `agent check`",)
+        if odd != p.odd:
+            p.odd, p.odd_at = odd, now
+        if p.odd != p.alerts and (not odd or now - p.odd_at >= ODD_FOR_S):
+            p.alerts = odd
+            commands.extend(Say("error", "export_differs", text, p.prefix) for text in odd)
 
     def _router_failed(self, reason: str, now: float, commands: list[Command]) -> None:
         self.router_problem = reason
-        if reason != self._said_problem:
-            self._said_problem = reason
+        if reason != self.said_problem:
+            self.said_problem = reason
             commands.append(Say("error", "router_failed", reason))
         for p in self.prefixes.values():
             p.held, p.exported = None, {}
@@ -565,10 +576,11 @@ class Core:
 
     def _stop(self, *, drain: bool, now: float, commands: list[Command]) -> None:
         if not drain:
-            self._stopped = True
+            self.is_stopped = True
             commands.append(Stop("told to end; everything is left as it stands"))
             return
-        self._stopping = now + self.policy.drain_hold + STOP_WITHIN_S
+        if self.stopping_until is None:
+            self.stopping_until = now + self.policy.drain_hold + STOP_WITHIN_S
         self._dirty.update(dict.fromkeys(self.prefixes))
 
     def _woken(self, now: float, commands: list[Command]) -> None:
@@ -603,7 +615,7 @@ class Core:
         p.condition = judge(p.rule, self.checks)
         if p.target is None:
             return  # not before the router has been read
-        if self._stopped:
+        if self.is_stopped:
             return
         decision = self._desired(p, p.target, now, commands)
         if decision.stance is not p.target.stance or decision.prepend != p.target.prepend:
@@ -632,7 +644,11 @@ class Core:
         }[decision.stance]
         level: Level = "info" if decision.stance is Stance.ANNOUNCED else "warning"
         commands.append(Say(level, event, decision.reason, p.prefix, facts))
-        if p.drain is None and self._stopping is None and _is_worse(decision.stance, before.stance):
+        if (
+            p.drain is None
+            and self.stopping_until is None
+            and _is_worse(decision.stance, before.stance)
+        ):
             calm = p.worse_at is None or now - p.since > 10 * self.policy.damping
             p.strikes, p.worse_at = (0 if calm else p.strikes + 1), now
             wait = min(self.policy.damping * 2 ** min(p.strikes, 8), self.policy.damping_most)
@@ -651,7 +667,7 @@ class Core:
         """Say how the prefix should stand now."""
         if p.drain is not None:
             return self._draining(p, target, p.drain.reason, now, commands)
-        if self._stopping is not None:
+        if self.stopping_until is not None:
             return self._draining(p, target, "the agent is told to end", now, commands)
         p.withdraw_at = None
         why = culprit(p.rule, self.checks)
@@ -709,7 +725,7 @@ class Core:
 
     def _finish(self, now: float, commands: list[Command]) -> None:
         """See whether a drain of the whole site, or our stop, is complete."""
-        if self._stopping is None and not self.policy.shut_sessions:
+        if self.stopping_until is None and not self.policy.shut_sessions:
             return
         gone = all(
             p.held is Stance.WITHDRAWN
@@ -722,8 +738,12 @@ class Core:
         if gone and self.policy.shut_sessions and reason and all(drains) and not self.sessions_shut:
             self.sessions_shut = True
             commands.append(ShutSessions(reason))
-        if self._stopping is not None and not self._stopped and (gone or now >= self._stopping):
-            self._stopped = True
+        if (
+            self.stopping_until is not None
+            and not self.is_stopped
+            and (gone or now >= self.stopping_until)
+        ):
+            self.is_stopped = True
             commands.append(
                 Stop(
                     "everything is withdrawn"

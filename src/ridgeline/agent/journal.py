@@ -6,6 +6,7 @@ One line for each decision, with its reason; none for a healthy round.
 import json
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -19,7 +20,11 @@ _COLOURS: Final = {"info": "", "warning": "\033[33m", "error": "\033[31m"}
 
 
 def make_log(site: str, stream: TextIO | None = None) -> Log:
-    """Write JSON lines, or text where a person reads along."""
+    """Write JSON lines, or text where a person reads along.
+
+    A log that cannot be written (disk full, reader gone) is lost: it must not keep the agent from
+    its work.
+    """
     out = stream if stream is not None else sys.stdout
     is_terminal = out.isatty()
 
@@ -30,7 +35,7 @@ def make_log(site: str, stream: TextIO | None = None) -> Log:
             facts = " ".join(f"{k}={v}" for k, v in say.facts.items())
             colour, end = _COLOURS[say.level], "\033[0m" if _COLOURS[say.level] else ""
             line = f"{now:%H:%M:%S.%f} {colour}{say.event}{prefix}{end}: {say.reason} {facts}"
-            print(line.rstrip(), file=out, flush=True)
+            _write(out, line.rstrip())
             return
         document: dict[str, object] = {
             "time": now.isoformat(timespec="milliseconds"),
@@ -41,9 +46,14 @@ def make_log(site: str, stream: TextIO | None = None) -> Log:
         if say.prefix is not None:
             document["prefix"] = str(say.prefix)
         document |= {"reason": say.reason, **say.facts}
-        print(json.dumps(document, ensure_ascii=False, default=str), file=out, flush=True)
+        _write(out, json.dumps(document, ensure_ascii=False, default=str))
 
     return log
+
+
+def _write(out: TextIO, line: str) -> None:
+    with suppress(OSError, ValueError):  # ValueError: closed, or not to be encoded
+        print(line, file=out, flush=True)
 
 
 def status_document(core: Core, *, site: str, network: str, now: float) -> dict[str, Any]:

@@ -2,43 +2,38 @@
 
 ::
 
-    Engine (checks) ──┐                                  ┌─> _orders ─> router task: apply, read back
-    router task ──────┼─> _post ─> _turn: Core.handle ──>┼─> guard tasks
-    control, signals ─┘                                  └─> log, state file
+    Engine (checks) ──┐                                  ┌─> Tender: apply, read back
+    Tender (router) ──┼─> _post ─> _turn: Core.handle ──>┼─> guard tasks
+    control, signals ─┘                                  ├─> Voucher: the dead-man switch
+                                                         └─> log, Saver: state file
 
 One turn takes all events at hand, so a thousand failures are one order to the router.
 """
 
 import asyncio
-import contextlib
 import gc
+import math
 import signal
-import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from ipaddress import ip_network
-from math import inf
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final
 
 from ridgeline.agent.checks.engine import Engine
 from ridgeline.agent.config import AgentConfig
 from ridgeline.agent.control import Servers
 from ridgeline.agent.core import (
-    Applied,
     Apply,
     AskGuard,
     Checked,
     Command,
     Core,
-    Drain,
     DrainAsked,
     Event,
     GuardAnswered,
-    Observed,
     OpenSessions,
     ReleaseGuard,
     ResumeAsked,
-    RouterFailed,
     SaveState,
     Say,
     ShutSessions,
@@ -48,64 +43,24 @@ from ridgeline.agent.core import (
 )
 from ridgeline.agent.health import CheckState, Round
 from ridgeline.agent.journal import Log, is_well, render_metrics, status_document
+from ridgeline.agent.requests import read_request
 from ridgeline.agent.router import Router, Stance, Wanted
+from ridgeline.agent.saving import Drains, Saver
+from ridgeline.agent.slots import Guard, Slots
 from ridgeline.agent.state import StateDirectory
 from ridgeline.agent.systemd import Notifier
-from ridgeline.errors import InputError, MachineError, RidgelineError
+from ridgeline.agent.tender import Tender
+from ridgeline.agent.vouching import Switch, Voucher
+from ridgeline.errors import MachineError, RidgelineError
 from ridgeline.spec.model import Prefix
 
-RECONCILE_S: Final = 0.5
-"""How often the router is read back when nothing happens."""
-ROUTER_WITHIN_S: Final = 5.0
-"""How long one order or one reading may take."""
-SAVED_WITHIN_S: Final = 2.0
-"""How long an operator waits for the disk before the answer says how things are."""
 LOG_WITHIN_S: Final = 0.05
 """Log lines wait so long while an order to the router is under way."""
 BEAT_S: Final = 0.5
 """How often the dead-man switch hears that the loop is alive; systemd perhaps more often."""
-COALESCE_S: Final = 0.0005
-FRESH_ROUNDS: Final = 2
-"""After so many rounds of each check the last one has begun after the switch went down."""
 STALE_S: Final = 5.0
 """After so long without a reading, `/healthz` says no."""
-
-
-class Guard(Protocol):
-    """The fleet guard, as far as the runner needs it."""
-
-    async def ask(self, prefix: Prefix) -> GuardAnswered: ...
-
-    async def release(self, prefix: Prefix) -> None: ...
-
-    async def run(self) -> None: ...
-
-
-class Switch(Protocol):
-    """A dead-man switch: what makes the routes go when nobody beats it any more."""
-
-    def start(self, on_fall: Callable[[], None]) -> None:
-        """Carry on what a predecessor left on purpose, and bring up nothing else.
-
-        `on_fall` is called, from any thread, when it has gone down: it needs a new `vouch`.
-        """
-        ...
-
-    def beat(self) -> None: ...
-
-    def vouch(self) -> None:
-        """Let the routes come up: the router holds nothing that the checks do not want.
-
-        Raises
-        ------
-        MachineError
-            The machine does not allow it.
-        """
-        ...
-
-    def stop(self, *, leave: bool) -> None:
-        """End; with `leave` the routes are to survive a restart of the agent."""
-        ...
+_BY_SPEC: Final = "the spec says `state: drained`"
 
 
 MakeRouter = Callable[[AgentConfig], Router]
@@ -136,36 +91,29 @@ class Agent:
         self._log = log
         self._reload = reload
         self._notifier = notifier
-        self._switch = switch
-        self.router = make_router(config)
         self.core = make_core(config)
+        self._tender = Tender(make_router(config), post=self._post, say=self._say)
         self._engine = Engine(config.checks, self._checked)
         self._state = StateDirectory(config.state)
+        self._saver = Saver(
+            self._state,
+            drains=self._drains,
+            complain=lambda text: self._say(Say("error", "state_not_saved", text)),
+        )
+        self._voucher = None if switch is None else Voucher(switch, look=self._look, say=self._say)
         self._servers = Servers()
         self._events: list[Event] = []
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
-        self._orders: dict[Prefix, Wanted] = {}
-        self._deeds: list[Callable[[], Awaitable[None]]] = []
         self._unsaid: list[Say] = []
-        self._is_applying = False
-        """An order is on its way to the router: nothing else is urgent."""
-        self._work = asyncio.Event()
-        self._work.set()  # the first reading comes at once
         self._done = asyncio.Event()
-        self._unsaved, self._saved = asyncio.Event(), asyncio.Event()
-        self._saved.set()
-        self._writing = threading.Lock()
+        self._broken: Exception | None = None
+        """What ended the agent that should not have."""
         self._reloading = asyncio.Lock()
-        self._unseen: dict[str, int] | None = {}
-        """Rounds that checks still owe before the switch may come up; None: it may already."""
-        self._switch_problem = ""
-        self._read_at = float("-inf")
         self._started = time.monotonic()
         self._group: asyncio.TaskGroup | None = None
-        self._guard: Guard | None = (
-            make_guard(config, self._post) if make_guard is not None and config.fleet else None
-        )
+        guard = make_guard(config, self._post) if make_guard is not None and config.fleet else None
+        self._slots = Slots(guard, post=self._post, say=self._say)
 
     async def run(self) -> None:
         """Run until told to end.
@@ -180,7 +128,7 @@ class Agent:
             saved = self._state.read(wall=time.time())
             if self.config.spec_drained:
                 # As a last resort it stays announced, and takes who has nowhere else to go.
-                self._post(DrainAsked("the spec says `state: drained`", hold=inf))
+                self._post(DrainAsked(_BY_SPEC, hold=math.inf))
             for drain in saved.drains:
                 self._post(drain)
             await self._servers.control(self.config.control, self._answer)
@@ -193,28 +141,33 @@ class Agent:
             await self._servers.close()
             self._engine.stop()
             self._say_rest()
-            await self.router.close()
+            await self._tender.close()
             self._state.release()
+        if self._broken is not None:
+            raise self._broken
 
     async def _serve(self) -> None:
-        if self._switch is not None:
+        if self._voucher is not None:
             loop = asyncio.get_running_loop()
 
             def on_fall() -> None:
                 loop.call_soon_threadsafe(self._switch_fell)
 
-            self._switch.start(on_fall)
+            self._voucher.switch.start(on_fall)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 tasks = [
-                    group.create_task(self._tend_router()),
-                    group.create_task(self._watchdog()),
-                    group.create_task(self._keep_state()),
+                    group.create_task(work)
+                    for work in (
+                        self._tender.run(),
+                        self._slots.run(),
+                        self._saver.run(),
+                        self._watchdog(),
+                    )
                 ]
-                if self._guard is not None:
-                    tasks.append(group.create_task(self._guard.run()))
                 self._engine.start()
+                await asyncio.to_thread(int)  # a thread at hand, should there be no memory for one
                 # What lives now lives on: the collector need not walk it while the site fails.
                 gc.collect()
                 gc.freeze()
@@ -225,10 +178,9 @@ class Agent:
                 for task in tasks:
                     task.cancel()
         finally:
-            if self._switch is not None:
-                self._switch.stop(leave=self.config.on_stop == "leave")
-            if not self._saved.is_set():
-                self._complain(self._write_state(self._drains()))
+            if self._voucher is not None:
+                self._voucher.switch.stop(leave=self.config.on_stop == "leave")
+            self._saver.finish()
 
     # Events in, commands out.
 
@@ -242,48 +194,39 @@ class Agent:
         self._post(Checked(name, outcome))
 
     def _turn(self) -> None:
+        try:
+            self._take_turn()
+        except Exception as error:  # noqa: BLE001 - an agent that decides no more must not look alive
+            self._broken = error
+            self._done.set()
+
+    def _take_turn(self) -> None:
         self._is_due = False
         events, self._events = self._events, []
         loop = asyncio.get_running_loop()
         for command in self.core.handle(*events, now=loop.time()):
             self._do(command)
-        for event in events:
-            if isinstance(event, Checked) and not event.outcome.ok:
+        rounds = [event for event in events if isinstance(event, Checked)]
+        for event in rounds:
+            if not event.outcome.ok:
                 state = self.core.checks.get(event.check)
                 if state is not None and state.is_doubtful:
                     self._engine.again(event.check)
         self._arm()
-        if self._switch is not None and self._unseen is not None:
-            self._try_vouching(self._switch, self._unseen, events)
+        if self._voucher is not None:
+            names = [event.check for event in rounds]
+            self._voucher.seen(names, is_settled=lambda: self.core.is_settled)
+
+    def _look(self, check: str) -> None:
+        """Run a check as soon as may be."""
+        self._engine.again(check)
 
     def _switch_fell(self) -> None:
-        """Look at everything again before the switch comes up: the agent may have slept."""
-        if self._unseen is None:
-            reason = "the dead-man switch was open: the routes may be gone until the checks pass"
-            self._say(Say("warning", "dead_man_open", reason))
-        self._unseen = {plan.name: FRESH_ROUNDS for plan in self.config.checks}
-        for name in self._unseen:
-            self._engine.again(name)
-
-    def _try_vouching(self, switch: Switch, unseen: dict[str, int], events: list[Event]) -> None:
-        for event in events:
-            if isinstance(event, Checked) and event.check in unseen:
-                unseen[event.check] -= 1
-                if unseen[event.check]:
-                    self._engine.again(event.check)
-                else:
-                    del unseen[event.check]
-        if unseen or not self.core.is_settled:
-            return
-        try:
-            switch.vouch()
-        except MachineError as error:
-            if str(error) != self._switch_problem:
-                self._switch_problem = str(error)
-                self._say(Say("error", "dead_man_failed", self._switch_problem))
-            return
-        self._unseen, self._switch_problem = None, ""
-        self._say(Say("info", "dead_man_closed", "the checks have spoken: the routes may go out"))
+        if self._voucher is not None:
+            targets = [p.target for p in self.core.prefixes.values()]
+            is_wanted = any(t is None or t.stance is not Stance.WITHDRAWN for t in targets)
+            names = [plan.name for plan in self.config.checks]
+            self._voucher.fell(names, is_wanted=is_wanted)
 
     def _arm(self) -> None:
         """Set the timer to when the core wants to be woken."""
@@ -303,32 +246,26 @@ class Agent:
     def _do(self, command: Command) -> None:
         match command:
             case Apply(wanted=wanted):
-                self._orders.update(wanted)
-                self._is_applying = True
-                self._work.set()
+                self._tender.order(wanted)
             case Say():
                 self._say(command)
             case SaveState():
-                self._saved.clear()
-                self._unsaved.set()
+                self._saver.changed()
             case AskGuard(prefix=prefix):
-                self._spawn(self._ask_guard(prefix))
+                self._spawn(self._slots.ask(prefix))
             case ReleaseGuard(prefix=prefix):
-                if self._guard is not None:
-                    self._spawn(self._guard.release(prefix))
+                self._spawn(self._slots.release(prefix))
             case ShutSessions(reason=reason):
-                self._deeds.append(lambda: self._shut(reason))
-                self._work.set()
+                self._tender.do(lambda router: self._shut(router, reason))
             case OpenSessions():
-                self._deeds.append(self.router.open_sessions)
-                self._work.set()
+                self._tender.do(lambda router: router.open_sessions())
             case Stop(reason=reason):
                 self._log(Say("info", "stopped", reason))
                 self._done.set()
 
     def _say(self, say: Say) -> None:
         """Log at once, or after the router has its orders: a thousand lines take their time."""
-        if not self._is_applying and not self._unsaid:
+        if not self._tender.is_applying and not self._unsaid:
             self._log(say)
             return
         if not self._unsaid:
@@ -336,7 +273,7 @@ class Agent:
         self._unsaid.append(say)
 
     def _say_rest(self) -> None:
-        if self._is_applying and not self._done.is_set():
+        if self._tender.is_applying and not self._done.is_set():
             asyncio.get_running_loop().call_later(LOG_WITHIN_S, self._say_rest)
             return
         unsaid, self._unsaid = self._unsaid, []
@@ -349,86 +286,26 @@ class Agent:
         else:
             self._group.create_task(work)
 
-    async def _ask_guard(self, prefix: Prefix) -> None:
-        if self._guard is None:
-            self._post(GuardAnswered(prefix, granted=False, reason="there is no fleet guard"))
-            return
-        self._post(await self._guard.ask(prefix))
+    async def _shut(self, router: Router, reason: str) -> None:
+        if not await router.shut_sessions(reason):
+            self._say(Say("info", "sessions_stay", "this router cannot say a reason (RFC 9003)"))
 
-    async def _shut(self, reason: str) -> None:
-        if not await self.router.shut_sessions(reason):
-            self._log(Say("info", "sessions_stay", "this router cannot say a reason (RFC 9003)"))
-
-    def _drains(self) -> list[tuple[Prefix, Drain]]:
+    def _drains(self) -> Drains:
         """List the drains to keep; not those that the spec asks for, which it will again."""
         states = self.core.prefixes.values()
-        return [(p.prefix, p.drain) for p in states if p.drain is not None and p.drain.hold != inf]
+        drains = [(p.prefix, p.drain) for p in states if p.drain is not None]
+        return [(prefix, drain) for prefix, drain in drains if drain.hold != math.inf]
 
-    def _write_state(self, drains: list[tuple[Prefix, Drain]]) -> str:
-        with self._writing:
-            return self._state.write(drains, now=time.monotonic(), wall=time.time())
-
-    def _complain(self, complaint: str) -> None:
-        if complaint:
-            self._log(Say("error", "state_not_saved", complaint))
-
-    # Tasks.
-
-    async def _tend_router(self) -> None:
-        """Give orders as they come, and read back after each and every half second."""
-        loop = asyncio.get_running_loop()
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RECONCILE_S):
-                    await self._work.wait()
-            self._work.clear()
-            await self._until_all_is_ordered()
-            orders, self._orders = self._orders, {}
-            deeds, self._deeds = self._deeds, []
-            try:
-                async with asyncio.timeout(ROUTER_WITHIN_S):
-                    if orders:
-                        self._post(Applied(orders, await self.router.apply(orders)))
-                    self._is_applying = bool(self._orders)
-                    for deed in deeds:
-                        await deed()
-                    observation = await self.router.read_back()
-                self._read_at = loop.time()
-                self._post(Observed(observation))
-            except MachineError as error:
-                self._is_applying = False
-                self._post(RouterFailed(str(error)))
-            except TimeoutError:
-                self._is_applying = False
-                reason = f"the router does not answer within {ROUTER_WITHIN_S:g} s"
-                self._post(RouterFailed(reason))
-
-    async def _keep_state(self) -> None:
-        """Write down what changed, beside the loop: a slow disk must not hold it up."""
-        while True:
-            await self._unsaved.wait()
-            self._unsaved.clear()
-            self._complain(await asyncio.to_thread(self._write_state, self._drains()))
-            if not self._unsaved.is_set():
-                self._saved.set()
-
-    async def _until_all_is_ordered(self) -> None:
-        """Let what fails in the same moment become one order; half a millisecond for one."""
-        known = 0
-        while len(self._orders) > known:
-            known = len(self._orders)
-            await asyncio.sleep(COALESCE_S)
+    # Signs of life, and signals.
 
     async def _watchdog(self) -> None:
         """Say that the loop is alive: to systemd, and to the dead-man switch."""
         pause = min(BEAT_S, self._notifier.pause)
         while True:
             self._notifier.send(WATCHDOG="1")
-            if self._switch is not None:
-                self._switch.beat()
+            if self._voucher is not None:
+                self._voucher.switch.beat()
             await asyncio.sleep(pause)
-
-    # Signals.
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -449,64 +326,69 @@ class Agent:
             try:
                 await self._adopt(await asyncio.to_thread(self._reload))
             except RidgelineError as error:
-                self._log(Say("error", "reload_refused", f"nothing was changed: {error}"))
+                self._say(Say("error", "reload_refused", f"nothing was changed: {error}"))
             self._notifier.send(READY="1")
 
     async def _adopt(self, config: AgentConfig) -> None:
         """Go on with another configuration, and let go of prefixes that are not in it."""
-        core = make_core(config)
-        core.adopt(self.core)
-        gone = [p for p in self.core.prefixes if p not in core.prefixes]
-        old, old_router, old_engine = self.config, self.router, self._engine
-        self.config, self.core = config, core
-        self._engine = Engine(config.checks, self._checked)
-        old_engine.stop()
-        self._engine.start()
-        if self._unseen:
-            self._unseen = {plan.name: FRESH_ROUNDS for plan in config.checks}
-        if gone or config.router != old.router or config.prefixes != old.prefixes:
-            self.router = self._make_router(config)
-            with contextlib.suppress(MachineError):
-                if gone:
-                    reason = "the site does not announce it any more"
-                    await old_router.apply({p: Wanted(Stance.WITHDRAWN, 0, reason) for p in gone})
-            await old_router.close()
+        async with self._tender.turn:
+            router = self._tender.router
+            gone = [p for p in self.core.prefixes if p not in config.prefixes]
+            reason = "the site does not announce it any more"
+            away = {prefix: Wanted(Stance.WITHDRAWN, 0, reason) for prefix in gone}
+            problem = await self._tender.within(lambda: router.apply(away)) if gone else ""
+            if problem:
+                names = ", ".join(map(str, gone))
+                raise MachineError(f"{names} cannot be withdrawn, and would be nobody's: {problem}")
+            old, self.config = self.config, config
+            self._change_core(old, gone)
+            if gone or config.router != old.router or config.prefixes != old.prefixes:
+                self._tender.forget(gone)
+                self._tender.router = self._make_router(config)
+                await router.close()
         for name in ("state", "control", "metrics", "fleet", "dead_man"):
             if getattr(old, name) != getattr(config, name):
                 reason = f"`{name}` changed; it takes effect at the next start"
-                self._log(Say("warning", "restart_needed", reason))
+                self._say(Say("warning", "restart_needed", reason))
+        self._say(Say("info", "reloaded", f"{len(config.checks)} checks"))
+
+    def _change_core(self, old: AgentConfig, gone: list[Prefix]) -> None:
+        config, before, engine = self.config, self.core, self._engine
+        # A fleet guard comes and goes with a start only.
+        policy = replace(config.policy, guarded=self._slots.are_counted)
+        self.core = make_core(replace(config, policy=policy))
+        self.core.adopt(before)
+        self._engine = Engine(config.checks, self._checked)
+        engine.stop()
+        self._engine.start()
+        if self._voucher is not None:
+            self._voucher.changed(plan.name for plan in config.checks)
+        for prefix in gone:
+            if before.prefixes[prefix].slot != "none":
+                self._spawn(self._slots.release(prefix))
+        if config.spec_drained:
+            known = before.prefixes if old.spec_drained else {}
+            fresh = tuple(p for p in config.prefixes if p not in known)
+            if fresh:
+                self._post(DrainAsked(_BY_SPEC, fresh, hold=math.inf))
+        elif old.spec_drained:
+            states = self.core.prefixes.values()
+            by_spec = tuple(p.prefix for p in states if p.drain and p.drain.hold == math.inf)
+            if by_spec:
+                self._post(ResumeAsked(by_spec))
         self._post(Woken())
-        self._log(Say("info", "reloaded", f"{len(config.checks)} checks"))
 
     # The operator.
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        match request["verb"]:
-            case "status":
-                return self.status()
-            case "drain":
-                until = request.get("for_s")
-                prefixes = self._prefixes(request.get("prefixes", []))
-                reason = str(request.get("reason") or "maintenance")
-                self._post(DrainAsked(reason, prefixes, until, request.get("hold")))
-            case "resume":
-                self._post(ResumeAsked(self._prefixes(request.get("prefixes", []))))
-            case other:
-                raise InputError(f"the agent knows no request {other!r}")
+        event = read_request(request, self.core.prefixes)
+        if event is None:
+            return self.status()
+        self._post(event)
         await asyncio.sleep(0)  # the turn that takes it comes first
         await asyncio.sleep(0)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SAVED_WITHIN_S):
-                await self._saved.wait()
+        await self._saver.settle()
         return self.status()
-
-    def _prefixes(self, texts: list[str]) -> tuple[Prefix, ...]:
-        found = tuple(ip_network(text) for text in texts)
-        for prefix in found:
-            if prefix not in self.core.prefixes:
-                known = ", ".join(map(str, self.core.prefixes))
-                raise InputError(f"{prefix} is not announced here; this site has {known}")
-        return found
 
     def status(self) -> dict[str, Any]:
         """Describe the agent, as `ridgeline agent status --json` prints it."""
@@ -518,10 +400,11 @@ class Agent:
         )
         document["up_s"] = round(time.monotonic() - self._started, 1)
         document["rounds"] = self._engine.rounds
+        voucher = self._voucher
         document["dead_man"] = {
             "kind": self.config.dead_man.kind,
-            "waits": self._switch is not None and self._unseen is not None,
-            "problem": self._switch_problem or None,
+            "waits": voucher is not None and voucher.waits,
+            "problem": voucher.problem or None if voucher is not None else None,
         }
         return document
 
@@ -537,7 +420,7 @@ class Agent:
 
     def _health(self) -> tuple[int, str, str]:
         """Answer for the agent itself: a withdrawn prefix is its work, not its failure."""
-        age = asyncio.get_running_loop().time() - self._read_at
+        age = asyncio.get_running_loop().time() - self._tender.read_at
         if age > STALE_S or self.core.router_problem:
             problem = self.core.router_problem or f"the router was last read {age:.0f} s ago"
             return 503, "text/plain", f"not well: {problem}\n"

@@ -21,7 +21,7 @@ from ridgeline.agent.bfd_link import TunLink, require_device
 from ridgeline.agent.config import DeadManSettings
 from ridgeline.agent.deadman import DeadMan, Pair
 from ridgeline.agent.lease import AddressLease, is_here
-from ridgeline.agent.run import Switch
+from ridgeline.agent.vouching import Switch
 from ridgeline.errors import MachineError
 
 RESTART_WITHIN_S: Final = 10.0

@@ -17,7 +17,8 @@ from ridgeline.spec.model import ServiceKind, Spec
 
 if TYPE_CHECKING:
     from ridgeline.agent.core import GuardAnswered
-    from ridgeline.agent.run import Guard, Switch
+    from ridgeline.agent.slots import Guard
+    from ridgeline.agent.vouching import Switch
 
 
 def read_config(spec_path: str, site: str, config_path: str | None = None) -> AgentConfig:

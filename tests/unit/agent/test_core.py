@@ -473,8 +473,20 @@ def test_a_foreign_route_for_a_withdrawn_prefix_is_an_alert() -> None:
         neighbours=(UPSTREAM,),
     )
     bench.give(11, Observed(observation))
+    assert bench.core.prefixes[P].alerts == (), "what the router sends may lag behind"
+    bench.give(11.5, Observed(observation))
     assert bench.core.prefixes[P].alerts
     assert "export_differs" in bench.events()
+    bench.give(12, bench.seen())
+    assert bench.core.prefixes[P].alerts == ()
+
+
+def test_a_filter_that_lets_nothing_out_is_an_alert_once_the_session_is_up() -> None:
+    bench = up()
+    for now, neighbours in ((10, ()), (11, ()), (12, (UPSTREAM,)), (13, (UPSTREAM,))):
+        seen = Observation(held={P: Stance.ANNOUNCED}, exported={}, neighbours=neighbours)
+        bench.give(now, Observed(seen))
+        assert bool(bench.core.prefixes[P].alerts) is (now == 13)
 
 
 def test_a_reload_keeps_what_is_known() -> None:
@@ -511,3 +523,29 @@ def test_a_drain_whose_time_was_over_before_the_start_is_none() -> None:
     bench.give(1, GOOD)
     assert bench.orders == [(1, "announced")]
     assert SaveState() in bench.others
+
+
+def test_a_reload_does_not_forget_that_the_agent_is_ending() -> None:
+    bench = up(Policy(drain_hold=5))
+    bench.give(10, Stopping(drain=True))
+    new = Core({P: all_of("dns")}, {"dns": CheckState(rise=1, fall=1)}, Policy(drain_hold=5))
+    new.adopt(bench.core)
+    bench.core = new
+    bench.give(11, Woken())
+    bench.sleep(30)
+    assert bench.held == {P: Stance.WITHDRAWN}
+    assert any(isinstance(c, Stop) for c in bench.others)
+
+
+def test_what_was_read_before_a_reload_says_nothing_of_a_new_prefix() -> None:
+    bench = up()
+    rules = {P: all_of("dns"), Q: all_of("dns")}
+    new = Core(rules, {"dns": CheckState(rise=1, fall=1)}, Policy())
+    new.adopt(bench.core)
+    bench.core = new
+    bench.give(10, bench.seen())
+    assert new.prefixes[Q].target is None
+    bench.held[Q] = Stance.ANNOUNCED
+    bench.give(11, bench.seen())
+    assert new.prefixes[Q].target == Wanted(Stance.ANNOUNCED, 0, "as the agent found it")
+    assert bench.orders == []

@@ -23,7 +23,7 @@ def test_an_order_that_could_not_be_written_is_repeated_until_it_is() -> None:
     core.handle(Applied(order.wanted, UNWRITTEN), now=1.0)
     core.handle(seen(Stance.WITHDRAWN), now=1.0)  # at the neighbours all is well
     assert core.prefixes[P].confirmed
-    times = []
+    times: list[float] = []
     while core.wake_at is not None and len(times) < 20:
         now = core.wake_at
         orders = [c for c in core.handle(Woken(), now=now) if isinstance(c, Apply)]

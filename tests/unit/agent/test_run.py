@@ -1,5 +1,6 @@
 """The agent's process: what it says to the service manager, to the operator, and to the disk."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,13 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ridgeline.agent.control import ask_agent
+from ridgeline.agent.core import Say
+from ridgeline.agent.journal import make_log
+from ridgeline.agent.requests import read_request
 from ridgeline.agent.systemd import Notifier
+from ridgeline.errors import InputError
 
 UNIT = Path(__file__).parents[3] / "contrib" / "systemd" / "ridgeline-agent.service"
 RUN = "import sys; from ridgeline.app.agent import run_agent; run_agent(sys.argv[1], 'nrt')"
@@ -44,7 +50,7 @@ class Process:
         (here / "agent.yaml").write_text(AGENT.format(here=here))
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(here / "notify"))
-        self.manager.settimeout(10)
+        self.manager.settimeout(60)
         environment = {**os.environ, "NOTIFY_SOCKET": str(here / "notify")}
         if watchdog_s:
             environment["WATCHDOG_USEC"] = str(round(watchdog_s * 1e6))
@@ -74,12 +80,12 @@ class Process:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(10)
+        return self.process.wait(60)
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self.manager.close()
         (self.here / "notify").unlink(missing_ok=True)
 
@@ -99,7 +105,7 @@ def test_the_watchdog_hears_three_times_as_often_as_it_wants(agent: Process) -> 
     for _ in range(8):
         agent.hear("WATCHDOG=1")
         heard.append(time.monotonic())
-    assert 0.15 < (heard[-1] - heard[0]) / 7 < 0.4
+    assert 0.15 < (heard[-1] - heard[0]) / 7 < 0.6
 
 
 def test_the_shipped_unit_ends_a_silent_agent_within_a_second() -> None:
@@ -127,6 +133,72 @@ def test_a_drain_is_on_the_disk_when_the_operator_has_the_answer(agent: Process)
     assert left["prefix"] == second["prefix"] == "198.51.100.0/24"
 
 
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({"verb": "drain", "for_s": "soon"}, "'soon' is no number of seconds"),
+        ({"verb": "drain", "for_s": 0}, "no time at all"),
+        ({"verb": "drain", "hold": -1}, "from 0 on"),
+        ({"verb": "drain", "hold": float("inf")}, "from 0 on"),
+        ({"verb": "drain", "prefixes": "192.0.2.0/24"}, "a list of texts"),
+        ({"verb": "drain", "prefixes": ["192.0.2.0/33"]}, "192.0.2.0/33"),
+        ({"verb": "resume", "prefixes": ["203.0.113.0/24"]}, "this site has 192.0.2.0/24, 198.51"),
+        ({"verb": "explode"}, "no request 'explode'"),
+        ({}, "no request None"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_answered_and_changes_nothing(
+    request_: dict[str, Any], says: str
+) -> None:
+    known = (ip_network("192.0.2.0/24"), ip_network("198.51.100.0/24"))
+    with pytest.raises(InputError, match=re.escape(says)):
+        read_request(request_, known)
+
+
+def test_a_second_agent_on_the_same_socket_is_refused(agent: Process) -> None:
+    other = agent.here / "other"
+    other.mkdir()
+    (other / "ridgeline.yaml").write_text(SPEC)
+    text = AGENT.format(here=agent.here).replace(f"state: {agent.here}", f"state: {other}")
+    (other / "agent.yaml").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(other / "ridgeline.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert f"another agent answers at {agent.here}/agent.sock" in done.stderr
+    assert agent.ask("status")["site"] == "nrt"
+
+
+def test_a_drain_in_the_spec_is_taken_up_and_ended_by_a_reload(agent: Process) -> None:
+    def drains() -> list[str]:
+        return [p["drain"]["reason"] for p in agent.ask("status")["prefixes"] if p["drain"]]
+
+    spec = agent.here / "ridgeline.yaml"
+    spec.write_text(SPEC.replace("{upstreams:", "{state: drained, upstreams:"))
+    agent.process.send_signal(signal.SIGHUP)
+    agent.hear("READY=1")
+    assert drains() == ["the spec says `state: drained`"] * 2
+    agent.ask("drain", prefixes=["192.0.2.0/24"], reason="by hand")
+    spec.write_text(SPEC)
+    agent.process.send_signal(signal.SIGHUP)
+    agent.hear("READY=1")
+    assert drains() == ["by hand"]
+    (left,) = agent.drains()
+    assert left["reason"] == "by hand"
+
+
+def test_a_log_that_cannot_be_written_keeps_nobody_from_work() -> None:
+    with Path("/dev/full").open("w") as full:
+        log = make_log("nrt", full)
+        log(Say("info", "withdraw", "no answer"))
+        with contextlib.suppress(OSError):
+            full.close()
+
+
 def test_a_drain_that_ended_while_no_agent_ran_is_over(agent: Process, tmp_path: Path) -> None:
     agent.ask("drain", reason="short", for_s=3600)
     assert agent.end() == 0
@@ -138,7 +210,7 @@ def test_a_drain_that_ended_while_no_agent_ran_is_over(agent: Process, tmp_path:
         again.hear("READY=1")
         status = again.ask("status")
         assert [p["drain"] for p in status["prefixes"]] == [None, None]
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while again.drains() and time.monotonic() < until:
             time.sleep(0.01)
         assert again.drains() == []
