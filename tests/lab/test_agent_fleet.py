@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,6 +18,7 @@ from ridgeline.agent.core import GuardAnswered
 from ridgeline.agent.fleet import FleetSettings
 from ridgeline.agent.fleet_etcd import Etcd, StoreError
 from ridgeline.agent.fleet_guard import FleetGuard
+from ridgeline.app.agent import _make_guard, read_config
 from ridgeline.lab.routerbed import missing, wait_until
 
 pytestmark = [
@@ -27,6 +28,16 @@ pytestmark = [
 
 PREFIX = ip_network("192.0.2.0/24")
 SITES = [f"site{n}" for n in range(8)]
+SPEC = """\
+network: test
+asn: 64500
+prefixes: [192.0.2.0/24]
+services:
+  dns: {kind: custom, addresses: [192.0.2.53]}
+sites:
+  nrt: {upstreams: [{asn: 65550}]}
+  lhr: {upstreams: [{asn: 65550}]}
+"""
 
 
 class Store:
@@ -142,7 +153,7 @@ def settings(store: Store, site: str, **more: Any) -> FleetSettings:
 
 
 async def with_guards(
-    guards: list[FleetGuard], story: Callable[[], Coroutine[None, None, None]]
+    guards: Sequence[Any], story: Callable[[], Coroutine[None, None, None]]
 ) -> None:
     """Tell a story while the guards run."""
     async with asyncio.TaskGroup() as group:
@@ -171,6 +182,38 @@ def test_eight_sites_failing_at_once_never_withdraw_more_than_two(store: Store) 
 
     asyncio.run(with_guards(guards, story))
     assert counts == [2] * 100
+
+
+def test_the_guard_that_the_settings_name_takes_and_loses_slots(
+    store: Store, tmp_path: Path
+) -> None:
+    """From the files of an operator to the store: `_make_guard` is what the agent is given."""
+    (tmp_path / "ridgeline.yaml").write_text(SPEC)
+    endpoints = ", ".join(f"'{endpoint}'" for endpoint in store.endpoints)
+    options = "{lease_s: 2, timeout_s: 0.5}"
+    (tmp_path / "agent.yaml").write_text(
+        f"fleet: {{endpoints: [{endpoints}], budget: 1, options: {options}}}\n"
+    )
+    told: asyncio.Queue[GuardAnswered] = asyncio.Queue()
+    guards = {
+        site: _make_guard(read_config(str(tmp_path / "ridgeline.yaml"), site), told.put_nowait)
+        for site in ("nrt", "lhr")
+    }
+
+    async def story() -> None:
+        assert (await guards["nrt"].ask(PREFIX)).granted
+        refused = await guards["lhr"].ask(PREFIX)
+        assert refused.reason == "1 of 1 sites are withdrawn already (nrt)"
+        for member in range(3):
+            store.signal(member, signal.SIGSTOP)
+        began = time.monotonic()
+        assert not (await guards["lhr"].ask(PREFIX)).granted
+        assert time.monotonic() - began < 0.8  # its own `timeout_s`, not the usual one
+        async with asyncio.timeout(5):
+            lost = await told.get()  # after its own `lease_s`
+        assert (lost.prefix, lost.granted) == (PREFIX, False)
+
+    asyncio.run(with_guards([*guards.values()], story))
 
 
 def test_a_released_slot_is_free_for_another_site(store: Store) -> None:

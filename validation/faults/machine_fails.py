@@ -29,17 +29,20 @@ def disk_full(site: Site) -> None:
                     file.write(bytes(1024))
         site.let_service_die()
         site.settle()
+        site.moment("the operator reloads")
+        site.router.reload()
+        site.settle(hold=1.0)
     finally:
         for filler in fillers:
             filler.unlink(missing_ok=True)
-    _reload_when_mended(site, "there is room again, the operator reloads")
+    _reload_when_mended(site, "with room again")
 
 
 def read_only(site: Site) -> None:
     with _read_only(site.mounted):
         site.let_service_die()
         site.settle()
-    _reload_when_mended(site, "writable again, the operator reloads")
+    _reload_when_mended(site, "the operator reloads")
 
 
 def _reload_when_mended(site: Site, label: str) -> None:
@@ -138,13 +141,15 @@ def lacks_mounts() -> str:
 FAULTS = (
     Fault(
         run=disk_full,
-        title="The disk is full while the agent writes, and the service dies",
+        title="The disk is full while the agent writes; the service dies; the operator reloads, then "
+        "and when there is room again",
         group=Group.MACHINE,
         lacks=lacks_mounts,
     ),
     Fault(
         run=read_only,
-        title="The file system has become read-only, and the service dies",
+        title="The file system has become read-only; the service dies; when it is writable again, the "
+        "operator reloads",
         group=Group.MACHINE,
         lacks=lacks_mounts,
     ),

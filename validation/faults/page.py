@@ -47,6 +47,9 @@ _LIMITS: Final = """\
   announced until somebody starts the agent again.
 - **A router that hangs** takes no orders: its neighbours drop it after the session's hold time, or
   by BFD between the routers. The same holds for a machine that dies as a whole.
+- **A read-only file system and an operator's `configure` at that very time** (BIRD): the file that
+  BIRD then loads is the old one, and what it says holds until the agent has read back, half a
+  second. A full disk is no such case: there the new text takes the place of the old.
 - **The store unreachable, and the service dead**: the site stays announced by intent, drained, and
   the agent alerts. That is counted as right.
 - **The wall clock** jumps in the agent's process (libfaketime), not in the machine's routers, which
