@@ -14,7 +14,11 @@ _SYSTEM_PATHS: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _ALWAYS: Final = {"bird": "bird2", "traceroute": "traceroute"}
 _BY_KIND: Final = {
     ServiceKind.AUTHORITATIVE_DNS: {"knotd": "knot", "dig": "bind9-dnsutils"},
-    ServiceKind.RECURSIVE_DNS: {"unbound": "unbound", "dig": "bind9-dnsutils"},
+    ServiceKind.RECURSIVE_DNS: {
+        "unbound": "unbound",
+        "knotd": "knot",  # the root of the DNS above it
+        "dig": "bind9-dnsutils",
+    },
     ServiceKind.HTTP_CACHE: {"nginx": "nginx", "curl": "curl"},
     ServiceKind.CUSTOM: {},
 }
