@@ -21,6 +21,7 @@ def process_lines(directory: str, *, user: str | None, single_process: bool) -> 
         "daemon off;",
         f"master_process {'off' if single_process else 'on'};",
         "worker_processes 1;",
+        "pcre_jit on;",
         f"pid {nginx_path(f'{directory}/nginx.pid', 'directory')};",
         "error_log stderr warn;",
         "events { worker_connections 4096; }",

@@ -14,6 +14,7 @@ MAPS: Final = r"""
         default "";
     }
     map "$request_method:$upstream_cache_status:$upstream_status" $cache_status {
+        GET:HIT:            "hit";  # most of all requests: a plain word is found faster
         ~^(?!GET:|HEAD:)    "fwd=method$fwd_status";
         ~:HIT:              "hit";
         ~:UPDATING:         "hit; detail=stale-while-revalidate";
@@ -25,6 +26,7 @@ MAPS: Final = r"""
     }
     map $upstream_cache_status $cache_word { "" BYPASS; default $upstream_cache_status; }
     map $upstream_header_time $origin_ms {  # nginx counts seconds, Server-Timing milliseconds
+        ""                           "";
         ~^0\.0*(?<ms>\d+)$           ", origin;dur=$ms";
         ~^(?<s>[1-9]\d*)\.(?<f>\d+)$ ", origin;dur=$s$f";
         default                      "";

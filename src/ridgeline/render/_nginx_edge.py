@@ -33,7 +33,7 @@ UNKEYED: Final = (
 
 MAPS: Final = r"""
     # Loops between CDNs (RFC 8586): the whole network is one CDN.
-    map $http_cdn_loop $loops { "~*(^|[ ,])@NETWORK@([ ,;]|$)" 1; default ""; }
+    map $http_cdn_loop $loops { "" ""; "~*(^|[ ,])@NETWORK@([ ,;]|$)" 1; default ""; }
     map $http_cdn_loop $cdn_loop {
         "" "@NETWORK@; site=@SITE@";
         default "$http_cdn_loop, @NETWORK@; site=@SITE@";
@@ -157,7 +157,7 @@ def public_lines(site: EdgeSite) -> list[str]:
         f"        add_header {SERVED_BY} {site.identity.site} always;",
         "        if ($loops) { return 508; }",
         # What another parser could read as two names, or as a user and a name.
-        '        if ($host !~ "^(?:[a-z0-9._-]+|\\[[0-9a-f:.]+\\])$") { return 400; }',
+        '        if ($host ~ "[^][a-z0-9._:-]") { return 400; }',
     ]
     if site.handoff:
         port = "" if (site.port, site.tls_port) == (80, 443) else ":$server_port"
