@@ -14,7 +14,7 @@ from ridgeline.errors import MachineError
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.plan import Node, NodeKind
 from ridgeline.lab.publish import asker, knotc, reload_site
-from ridgeline.lab.serials import POLL_S, SerialAsker, Wanted
+from ridgeline.lab.serials import Wanted
 from ridgeline.lab.services.authoritative import FOLDER
 from ridgeline.lab.services.base import addresses_of, of_kind, unicast
 from ridgeline.spec.model import ServiceKind, SiteState
@@ -67,18 +67,24 @@ class Currency:
             return
         server = fabric.plan.node(f"server.{site}")
         address = addresses_of(of_kind(fabric.plan.spec, ServiceKind.AUTHORITATIVE_DNS))[0]
-        last = "it does not answer"
+        last = "nothing answers"
+
+        async def local_has(domain: str, want: Wanted) -> bool:
+            answer = await local.ask(domain)
+            return answer is not None and want.holds(answer)
+
         refreshed = begun = time.monotonic()
         with asker(fabric, server, address) as local:
             while time.monotonic() - begun < CURRENT_WITHIN_S:
-                late = [
-                    domain
-                    for domain, want in (await self._wanted()).items()
-                    if not await _holds(local, domain, want)
-                ]
+                wanted = await self._wanted()
+                late = [d for d, want in wanted.items() if not want or not await local_has(d, want)]
                 if not late:
                     return
-                last = f"zone {late[0]} is not there or older than the fleet's"
+                last = (
+                    f"its zone {late[0]} is not there or older than the fleet's"
+                    if wanted[late[0]]
+                    else f"the primary does not serve zone {late[0]}"
+                )
                 if time.monotonic() - refreshed > _REFRESH_EVERY_S:
                     refreshed = time.monotonic()
                     with suppress(MachineError):  # it may not listen yet
@@ -86,10 +92,15 @@ class Currency:
                 await asyncio.sleep(_LOOK_EVERY_S)
         raise MachineError(f"site {site} must not announce after {CURRENT_WITHIN_S:.0f} s: {last}")
 
-    async def _wanted(self) -> dict[str, Wanted]:
-        """Ask the primary what it has; a zone that is a file counts as what was handed out."""
+    async def _wanted(self) -> dict[str, Wanted | None]:
+        """Ask the primary what it has; a zone that is a file counts as what was handed out.
+
+        None for a zone that the primary does not serve (yet).
+        """
         fabric = self._fabric
-        found = {z.domain: Wanted(z.serial) for z in fabric.zones if not z.primary}
+        found: dict[str, Wanted | None] = {
+            z.domain: Wanted(z.serial) for z in fabric.zones if not z.primary
+        }
         primaries = list(fabric.plan.of_kind(NodeKind.PRIMARY))
         mine = [zone.domain for zone in fabric.zones if zone.primary]
         if not primaries or not mine:
@@ -97,13 +108,6 @@ class Currency:
         with asker(fabric, primaries[0], unicast(primaries[0])[0]) as primary:
             for domain in mine:
                 answer = await primary.ask(domain)
-                while answer is None or answer.serial is None:
-                    await asyncio.sleep(POLL_S)
-                    answer = await primary.ask(domain)
-                found[domain] = Wanted(answer.serial)
+                serial = answer.serial if answer else None
+                found[domain] = None if serial is None else Wanted(serial)
         return found
-
-
-async def _holds(local: SerialAsker, domain: str, want: Wanted) -> bool:
-    answer = await local.ask(domain)
-    return answer is not None and want.holds(answer)
