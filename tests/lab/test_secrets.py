@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import pytest
 from ridgeline.agent.checks.consistency import ConsistencyChecker
 from ridgeline.agent.checks.plan import ConsistencyCheck
 from ridgeline.agent.health import Round
-from ridgeline.lab.control import lab_directory
+from ridgeline.app.consistency import consistency_outside
+from ridgeline.errors import InputError
+from ridgeline.lab.control import LabClient, lab_directory
 
 from .conftest import SPECS, Lab, lab_of, ridgeline
 
@@ -91,10 +93,13 @@ def test_anybody_outside_sees_the_same_by_the_sites_own_addresses(lab: Lab, fold
     for name, fact in outside.items():
         if not name[1].endswith("keys"):
             assert fact["values"] == inside[name]["values"]
-    for wrong, why in (("nrt=192.0.2.53", "is anycast"), ("xyz=198.19.0.1", "none of the sites")):
-        refused = ridgeline("probe", "consistency", spec, "--site", wrong)
-        assert refused.returncode == 2
-        assert why in refused.stderr
+    for site, address, why in (
+        ("nrt", "192.0.2.53", "is anycast"),
+        ("xyz", "198.19.0.1", "none of the sites"),
+        ("nrt", "198.19.0.1", "at least two sites"),
+    ):
+        with pytest.raises(InputError, match=why):
+            consistency_outside(spec, {site: address})
 
 
 @pytest.mark.parametrize("what", ["cookie", "tickets", "certificate"])
@@ -128,18 +133,15 @@ def test_a_site_with_a_cookie_key_of_its_own_is_the_odd_one_out(lab: Lab) -> Non
         facts = wall(lab, consistent=False)
         odd = {name: fact["odd"] for name, fact in facts.items() if fact["odd"]}
         assert odd == {("dns", "cookie keys"): ["nrt"]}
-        shown = lab.run("status", "--consistency")
-        assert "nrt: not like the others" in shown.stdout
     finally:
         on(lab, "nrt", f"mv {knot}/kept {knot}/knot.conf; knotc -s {knot}/knot.sock reload")
-    wall(lab)
 
 
 def test_the_agent_finds_the_edited_file_by_the_fingerprint_that_the_fleet_tells(
     lab: Lab, tmp_path: Path
 ) -> None:
     told = wall(lab)["dns", "configuration"]["usual"]
-    sites = lab.ask("status")["sites"]
+    sites = LabClient(lab.name).ask("status", None, quick=True)["sites"]
     knot = f"{files(lab, 'gru')}/knot"
     copy = tmp_path / "knot.conf"
     copy.write_text(on(lab, "gru", f"cat {knot}/knot.conf"))
@@ -152,6 +154,38 @@ def test_the_agent_finds_the_edited_file_by_the_fingerprint_that_the_fleet_tells
     assert [outcome.ok for outcome in heard] == [True, False], heard
 
 
+def test_eleven_surfaces_name_the_same_site(lab: Lab) -> None:
+    said: dict[str, dict[str, str | None]] = {}
+
+    def hear(surface: str, answers: list[dict[str, Any]], read: Callable[[Any], Any]) -> None:
+        for answer in answers:
+            said.setdefault(answer["from"], {})[surface] = read(answer)
+
+    def words(answer: dict[str, Any]) -> str:
+        return str(answer["answer"][0]).split('"')[1]
+
+    for name in ("id.server", "hostname.bind", "whoami.anycast.test"):
+        answers = lab.ask("dig", name, "TXT", "--server", "192.0.2.53")["answers"]
+        hear(name, answers, words)
+        hear("NSID", answers, lambda answer: answer["site"])
+    answers = lab.ask("dig", "whoami.anycast.test", "TXT", "--server", "192.0.2.1")["answers"]
+    hear("resolver whoami", answers, words)
+    hear("resolver NSID", answers, lambda answer: answer["site"])
+    pages = lab.ask("get", "http://192.0.2.80/")["fetched"]
+    hear("X-Served-By", pages, lambda page: page["site"])
+    hear("Cache-Status", pages, lambda page: page["cache"].split(".")[0])
+    hear("Via", pages, lambda page: page["headers"]["via"].split()[-1].split(".")[0])
+    traces = lab.ask("get", "https://192.0.2.80/.well-known/anycast-trace")["fetched"]
+    hear("trace", traces, lambda page: page["body"].split("\n")[0].removeprefix("site="))
+    ways = lab.ask("trace", "192.0.2.53")["traces"]
+    hear("last hop", ways, lambda way: [hop["city"] for hop in way["hops"] if hop["city"]][-1])
+    assert said
+    for client, named in said.items():
+        assert len(named) == 11
+        assert len(set(named.values())) == 1, (client, named)
+    assert {site for named in said.values() for site in named.values()} <= set(SITES)
+
+
 def test_no_key_is_in_a_log_an_argument_or_a_file_of_others(lab: Lab, folder: Path) -> None:
     keys = {
         line.split()[0]
@@ -162,7 +196,7 @@ def test_no_key_is_in_a_log_an_argument_or_a_file_of_others(lab: Lab, folder: Pa
     assert len(keys) == 3
     directory = lab_directory(lab.name)
     texts = [(directory / "log").read_text(errors="replace")]
-    texts += [lab.run(*words).stdout for words in (["status", "--json", "--nodes"], ["list"])]
+    texts.append(lab.run("status", "--json", "--nodes").stdout)
     texts.append(on(lab, "nrt", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"))
     texts.append(on(lab, "nrt", f"find {directory}/files -name '*.out' | xargs cat"))
     for key in keys:
@@ -176,5 +210,6 @@ def test_no_key_is_in_a_log_an_argument_or_a_file_of_others(lab: Lab, folder: Pa
     assert any(path.endswith("site.key") or "/tls/" in path for path in holding)
     tickets = on(lab, "nrt", f"find {directory}/files -name 'ticket-*.key'").splitlines()
     assert len(tickets) == 2 * len(SITES)
-    for path in (*holding, *tickets):
-        assert on(lab, "nrt", f"stat -c %a {path}").strip() == "600", path
+    modes = on(lab, "nrt", f"stat -c '%a %n' {' '.join([*holding, *tickets])}").splitlines()
+    assert len(modes) == len(holding) + len(tickets)
+    assert [line for line in modes if not line.startswith("600 ")] == []

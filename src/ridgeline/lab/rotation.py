@@ -54,8 +54,8 @@ async def rotate(fabric: Fabric, what: str, tell: Callable[[str], None]) -> dict
 
     async def everywhere(step: str) -> None:
         tell(f"{step}: {sum(1 for _ in fabric.plan.of_kind(NodeKind.SERVER))} sites")
-        for node in fabric.plan.of_kind(NodeKind.SERVER):
-            await _apply(fabric, node, what)
+        servers = fabric.plan.of_kind(NodeKind.SERVER)
+        await asyncio.gather(*(_apply(fabric, node, what) for node in servers))
         steps.append({"step": step, "t_ms": round(1000 * (time.monotonic() - begun), 1)})
 
     _check(fabric, what)
