@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NAMES := routing lab probe agent
+NAMES := routing lab probe agent services
 
 .PHONY: help demo test test-agent check bench $(addprefix bench-,$(NAMES)) docs clean packages
 
