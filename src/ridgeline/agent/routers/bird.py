@@ -55,12 +55,18 @@ class BirdRouter:
         self.gateways = _gateways(settings.options.get("via", ""), "")
         self.gateways |= _gateways(settings.bfd, " bfd")
         self._names = {prefix: protocol_name(prefix) for prefix in prefixes}
+        self._by_text = {str(prefix): prefix for prefix in prefixes}
+        self._drains = {f"{DRAIN}{name}" for name in self._names.values()}
         self._needed = {f"{k}{n}" for n in self._names.values() for k in (ANNOUNCE, DRAIN)}
         self._stances: dict[Prefix, Stance] = {}
         self._prepend: int | None = None
         """How often the drain protocols prepend; None until it was looked up in the include."""
         self._known: dict[str, ProtocolLine] = {}
         """The protocols when they were read last; their names, not their states, are relied on."""
+        self._lines: list[str] = []
+        """BIRD's words that `_known` was read from: mostly it says the same again."""
+        self._sent: dict[str, tuple[list[str], list[tuple[Prefix, Stance]]]] = {}
+        """The same for what goes to each neighbour."""
         self._draining: set[str] | None = None
         """Every `drn_*` that may be up, so that a mass withdrawal need not name those that are not;
         None: any of them."""
@@ -105,7 +111,7 @@ class BirdRouter:
         for neighbour in neighbours:
             if not neighbour.established:
                 continue
-            for prefix, stance in await self._exported(neighbour.name, held):
+            for prefix, stance in await self._exported(neighbour.name):
                 exported.setdefault(prefix, {})[neighbour.name] = stance
         return Observation(held=held, exported=exported, neighbours=neighbours)
 
@@ -144,9 +150,11 @@ class BirdRouter:
         return parse_protocols(await self.socket.command("show protocols"))
 
     async def _look(self) -> dict[str, ProtocolLine]:
-        self._known = await self._protocols()
+        lines = await self.socket.command("show protocols")
+        if lines != self._lines or not self._known:
+            self._lines, self._known = lines, parse_protocols(lines)
         self._draining = {
-            name for name, line in self._known.items() if line.is_up and name.startswith(DRAIN)
+            name for name in self._drains if name in self._known and self._known[name].is_up
         }
         return self._known
 
@@ -291,30 +299,29 @@ class BirdRouter:
         found = [v for n, v in self._neighbours.items() if not wanted or n in wanted]
         return (*found, *missing)
 
-    async def _exported(
-        self, name: str, held: Mapping[Prefix, Stance]
-    ) -> list[tuple[Prefix, Stance]]:
+    async def _exported(self, name: str) -> list[tuple[Prefix, Stance]]:
         """Read what goes to one neighbour, whichever protocol it is from."""
-        stance = {f"{DRAIN}{n}": Stance.DRAINED for n in self._names.values()}
         if len(self.prefixes) <= _ASK_EACH:
             found = []
             for prefix in self.prefixes:
                 with suppress(RefusalError):  # "Network not found"
                     lines = await self.socket.command(f"show route {prefix} exported {name}")
-                    found += [
-                        (prefix, stance.get(protocol, Stance.ANNOUNCED))
-                        for net, protocol in parse_routes(lines)
-                        if net == str(prefix)
-                    ]
+                    found += [one for one in self._routes(lines) if one[0] == prefix]
             return found
         lines = await self.socket.command(
             f'show route exported {name} where proto ~ "{ANNOUNCE}*" || proto ~ "{DRAIN}*"'
         )
-        by_text = {str(prefix): prefix for prefix in held}
+        before, found = self._sent.get(name, ([], []))
+        if lines != before:
+            found = self._routes(lines)
+            self._sent[name] = (lines, found)
+        return found
+
+    def _routes(self, lines: list[str]) -> list[tuple[Prefix, Stance]]:
         return [
-            (by_text[net], stance.get(protocol, Stance.ANNOUNCED))
+            (self._by_text[net], Stance.DRAINED if protocol in self._drains else Stance.ANNOUNCED)
             for net, protocol in parse_routes(lines)
-            if net in by_text
+            if net in self._by_text
         ]
 
 
