@@ -2,8 +2,11 @@
 
 from ipaddress import ip_network
 
+import pytest
+
 from ridgeline.agent.router import Stance
 from ridgeline.agent.routers.bird_text import (
+    parse_prepend,
     parse_protocols,
     parse_routes,
     patterns,
@@ -54,6 +57,15 @@ def test_a_thousand_protocols_are_one_pattern_unless_a_neighbour_stands_between(
     one_less = [name for name in names if name != names[500]]
     found = list(patterns(one_less, names))
     assert len(found) < 40
+
+
+@pytest.mark.parametrize("prepend", [0, 1, 3])
+def test_an_include_tells_how_often_it_prepends(prepend: int) -> None:
+    stances = {FOUR: Stance.ANNOUNCED, SIX: Stance.DRAINED}
+    assert (
+        parse_prepend(render_include(stances, prepend=prepend, asn=64500, gateways={})) == prepend
+    )
+    assert parse_prepend("# nothing of ours\n") == 0
 
 
 def test_show_protocols_and_show_route_are_read() -> None:
