@@ -5,7 +5,7 @@ A check has one of four conditions; what a service or a prefix is follows from i
 and changes nothing until it has one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
@@ -110,7 +110,7 @@ def any_of(*parts: Part) -> Rule:
     return Rule(parts, 1)
 
 
-def judge(part: Part, states: dict[str, CheckState]) -> Condition:
+def judge(part: Part, states: Mapping[str, CheckState]) -> Condition:
     """Return the condition of the whole: that of its `least`-th best part.
 
     With three of which two are needed, the second best decides. So one formula serves all, any and
@@ -126,7 +126,7 @@ def judge(part: Part, states: dict[str, CheckState]) -> Condition:
     return found[part.least - 1] if part.least <= len(found) else Condition.DOWN
 
 
-def culprit(part: Part, states: dict[str, CheckState]) -> str:
+def culprit(part: Part, states: Mapping[str, CheckState]) -> str:
     """Name the check that makes the whole what it is, with its reason."""
     if isinstance(part, str):
         return f"{part}: {states[part].reason}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import ip_network
 from itertools import pairwise
+from math import inf
 
 import pytest
 
@@ -312,6 +313,32 @@ def test_a_drained_prefix_whose_service_dies_is_withdrawn_at_once() -> None:
     bench.give(10, DrainAsked("maintenance"))
     bench.give(12, DEAD)
     assert bench.orders == [(10, "drained"), (12, "withdrawn")]
+
+
+def test_a_service_that_comes_and_goes_while_it_is_drained_is_not_announced_again() -> None:
+    bench = up(Policy(drain_hold=300), fall=1)
+    bench.give(10, DrainAsked("maintenance"))
+    bench.give(20, DEAD)
+    bench.give(30, GOOD)
+    bench.sleep(1000)
+    assert bench.orders == [(10, "drained"), (20, "withdrawn")]
+    bench.give(1000, ResumeAsked())
+    assert bench.orders[2:] == [(1000, "announced")]
+
+
+def test_a_drain_without_end_is_a_last_resort_while_the_service_lives() -> None:
+    bench = Bench(Policy(damping=60, shut_sessions=True), held=Stance.WITHDRAWN, fall=1)
+    bench.give(0, DrainAsked("the spec says so", hold=inf))
+    assert bench.orders == [], "no check has spoken"
+    bench.give(1, GOOD)
+    bench.give(10, DEAD)
+    bench.give(20, GOOD)
+    bench.sleep(100)
+    assert bench.orders == [(1, "drained"), (10, "withdrawn"), (70, "drained")]
+    assert not any(isinstance(c, ShutSessions) for c in bench.others)
+    bench.give(100, Stopping(drain=True))
+    bench.sleep(140)
+    assert bench.orders[3:] == [(130, "withdrawn")]
 
 
 def test_a_drain_known_from_the_last_run_keeps_a_withdrawn_prefix_withdrawn() -> None:
