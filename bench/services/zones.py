@@ -57,6 +57,7 @@ def figures() -> Figures:
     found: Figures = {}
     with fleet() as running:
         found |= site_knot(running)
+        time.sleep(3)  # until every site has every zone, and has been quiet for a second
         edits = [running.edit(number) for number in range(N_CHANGES)]
         again = [running.edit(0) for _ in range(5)]
         new = [running.add_zone(number) for number in range(N_CHANGES)]
@@ -105,6 +106,8 @@ class Running:
         self.primary = replace(self.primary, zones=(*self.primary.zones, added))
         (self.folder / "primary" / "knot.conf").write_text(render_knot_primary(self.primary))
         knotc(self.folder / "primary", "reload")
+        while ask(self.primary.listen[0], domain) is None:
+            time.sleep(POLL_S)
         while knotc(self.folder / "primary", "zone-status", CATALOG_ZONE, "+serial") == listed:
             time.sleep(POLL_S)
         self.tell(CATALOG_ZONE)
