@@ -1,6 +1,6 @@
 """Read `agent.yaml`: every mistake at once, as ``file:line:column: where: what is wrong``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ridgeline.agent.checks.plan import AddressCheck
@@ -17,10 +17,15 @@ from ridgeline.agent.config_checks import CheckReader
 from ridgeline.agent.config_nodes import Nodes
 from ridgeline.agent.config_values import (
     one_of,
+    parse_endpoint,
     parse_hold,
+    parse_leased,
     parse_least,
     parse_metrics,
+    parse_number,
+    parse_pair,
 )
+from ridgeline.agent.fleet import LEAST_LEASE_S
 from ridgeline.agent.health import Part, Rule
 from ridgeline.agent.prefix import Policy
 from ridgeline.agent.router import RouterKind, RouterSettings
@@ -52,6 +57,15 @@ _TOP: Final = (
     "fleet",
     "services",
 )
+_FLEET_OPTIONS: Final[dict[str, Callable[[str], str]]] = {
+    "lease_s": parse_number,
+    "timeout_s": parse_number,
+    "user": str,
+    "password": str,
+    "ca": parse_path,
+    "certificate": parse_path,
+    "key": parse_path,
+}
 
 
 def parse_config(
@@ -165,8 +179,9 @@ class _Reader:
         here: Location = ("dead_man",)
         self.nodes.keys(here, ("kind", "lease", "addresses", "interface"))
         kind = self.nodes.one((*here, "kind"), one_of("none", "bfd", "lease"), "none")
-        addresses = self.nodes.many((*here, "addresses"), str)
-        if kind != "none" and not addresses:
+        parse = {"bfd": parse_pair, "lease": parse_leased}.get(kind, str)
+        addresses = self.nodes.many((*here, "addresses"), parse)
+        if kind != "none" and find(self.report.root, (*here, "addresses")).node is None:
             needed = (
                 "an address for the lease, such as [198.18.255.1/32]"
                 if kind == "lease"
@@ -188,13 +203,19 @@ class _Reader:
     def _fleet(self) -> FleetSettings:
         here: Location = ("fleet",)
         self.nodes.keys(here, ("endpoints", "budget", "options"))
-        endpoints = self.nodes.many((*here, "endpoints"), str)
-        if not endpoints:
+        endpoints = self.nodes.many((*here, "endpoints"), parse_endpoint)
+        if find(self.report.root, (*here, "endpoints")).node is None:
             self.report.problem(here, "`endpoints` is missing, such as [http://127.0.0.1:2379]")
+        self.nodes.keys((*here, "options"), tuple(_FLEET_OPTIONS))
         options = {
-            name: self.nodes.one((*here, "options", name), str, "")
-            for name in self.nodes.entries((*here, "options"))
+            name: self.nodes.one((*here, "options", name), parse, "")
+            for name, parse in _FLEET_OPTIONS.items()
+            if name in self.nodes.entries((*here, "options"))
         }
+        lease = options.get("lease_s")
+        if lease and float(lease) < LEAST_LEASE_S:
+            message = f"a lease of {lease} s is too short: at least {LEAST_LEASE_S:g} s"
+            self.report.problem((*here, "options", "lease_s"), message)
         budget = self.nodes.one((*here, "budget"), parse_rounds, 1)
         return FleetSettings(endpoints=endpoints, budget=budget, options=options)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
 from ridgeline.spec.values import parse_address, parse_duration, parse_path
 from ridgeline.spec.words import did_you_mean, listed, shown
@@ -120,4 +120,38 @@ def parse_metrics(text: str) -> str:
             f"{shown(text)} is neither the path of a unix socket nor a port of the loopback, "
             "such as 127.0.0.1:9153"
         )
+    return text
+
+
+def parse_pair(text: str) -> str:
+    """Read the two ends of a BFD session: ``LOCAL,PEER``, of one family."""
+    local, comma, peer = (part.strip() for part in text.partition(","))
+    if not comma:
+        raise ValueError(f"{shown(text)} is not LOCAL,PEER, such as 10.255.53.2,10.255.53.1")
+    ends = parse_address(local), parse_address(peer)
+    if ends[0].version != ends[1].version or ends[0] == ends[1]:
+        raise ValueError(f"{shown(text)} needs two addresses of one family")
+    return f"{ends[0]},{ends[1]}"
+
+
+def parse_leased(text: str) -> str:
+    """Read an address with its length, for the kernel to end."""
+    try:
+        if "/" in text:
+            return str(ip_interface(text))
+    except ValueError:
+        pass
+    raise ValueError(f"{shown(text)} is no address with its length, such as 198.18.255.1/32")
+
+
+def parse_endpoint(text: str) -> str:
+    if not re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?", text):
+        raise ValueError(f"{shown(text)} is not a member such as https://etcd1.example:2379")
+    return text
+
+
+def parse_number(text: str) -> str:
+    """Read a number of seconds, as text."""
+    if not re.fullmatch(r"[0-9]{1,5}([.][0-9]{1,3})?", text):
+        raise ValueError(f"{shown(text)} is no number of seconds")
     return text

@@ -21,6 +21,7 @@ from ridgeline.spec.model import Prefix
 
 RENEWALS_PER_TTL: Final = 4
 """A lease survives this many renewals lost in a row, less one."""
+LEAST_LEASE_S: Final = 2.0
 EXPIRY_MARGIN: Final = 0.1
 """Share of the time to live by which we count a lease as lost before the store does."""
 
@@ -53,7 +54,7 @@ class FleetSettings:
             raise ValueError(
                 "the fleet guard needs the address of at least one member of the store"
             )
-        if self.lease_s < 2:
+        if self.lease_s < LEAST_LEASE_S:
             raise ValueError(f"a lease of {self.lease_s:g} s is too short: at least 2 s")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ridgeline.agent.config import CONTROL, FILE_NAME, AgentConfig
 from ridgeline.agent.config_file import parse_config
+from ridgeline.agent.health import Rule
 from ridgeline.agent.router import Finding, Severity
 from ridgeline.app.check import read_spec
 from ridgeline.errors import InputError, MachineError
@@ -161,6 +162,17 @@ def _checks_findings(config: AgentConfig) -> tuple[Finding, ...]:
             where=FILE_NAME,
         )
         for name in config.unchecked
+    ]
+    found += [
+        Finding(
+            severity=Severity.WARNING,
+            what=f"{prefix}: no check of any service belongs to it",
+            why="it is announced whatever happens",
+            lines=("addresses: [...]   # of a service, inside the prefix",),
+            where="ridgeline.yaml, services",
+        )
+        for prefix, rule in config.rules.items()
+        if isinstance(rule, Rule) and not any(rule.checks())
     ]
     return tuple(found)
 

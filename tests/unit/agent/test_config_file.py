@@ -152,6 +152,47 @@ services:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "dead_man: {kind: bfd, addresses: ['10.255.53.2']}",
+            "1:35: dead_man.addresses[0]: '10.255.53.2' is not LOCAL,PEER",
+        ),
+        (
+            "dead_man: {kind: bfd, addresses: ['10.255.53.2,fdbf:d::1']}",
+            "needs two addresses of one family",
+        ),
+        ("dead_man: {kind: bfd}", "1:11: dead_man: `addresses` is missing"),
+        (
+            "dead_man: {kind: lease, addresses: [198.18.255.1]}",
+            "is no address with its length, such as 198.18.255.1/32",
+        ),
+        ("dead_man: {kind: lease, lease: 1s, addresses: [198.18.255.1/32]}", "2s at least"),
+        ("fleet: {endpoints: [etcd1:2379]}", "1:21: fleet.endpoints[0]: 'etcd1:2379' is not a mem"),
+        ("fleet: {budget: 2}", "`endpoints` is missing"),
+        (
+            "fleet: {endpoints: ['http://[::1]:2379'], options: {leas_s: 30}}",
+            "fleet.options.leas_s: is not known here; did you mean `lease_s`?",
+        ),
+        (
+            "fleet: {endpoints: ['http://[::1]:2379'], options: {lease_s: 1}}",
+            "a lease of 1 s is too short: at least 2 s",
+        ),
+        (
+            "fleet: {endpoints: ['http://[::1]:2379'], options: {timeout_s: soon}}",
+            "'soon' is no number of seconds",
+        ),
+    ],
+)
+def test_what_would_only_show_at_the_start_is_told_with_its_place(text: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(text)
+    (told,) = str(caught.value).splitlines()
+    assert told.startswith("agent.yaml:1:")
+    assert says in told
+
+
 def test_a_site_that_is_not_there_is_named() -> None:
     with pytest.raises(InputError, match=r"there is no site 'ams'; its sites are nrt, lhr"):
         read(site="ams")

@@ -12,6 +12,7 @@ from ridgeline.agent.config_file import parse_config
 from ridgeline.agent.lease import is_here
 from ridgeline.agent.machine import machine_findings, prepend_findings
 from ridgeline.agent.router import Finding, Neighbour, Severity
+from ridgeline.app.agent import check_agent
 from ridgeline.spec.parse import parse_spec
 
 SPEC = """\
@@ -109,3 +110,12 @@ def test_a_prepended_drain_is_no_drain_for_a_neighbour_of_the_same_as(
 def test_an_address_is_here_or_is_not() -> None:
     assert is_here(ip_address("127.0.0.1"))
     assert not is_here(ip_address("192.0.2.1"))
+
+
+def test_a_prefix_that_no_check_guards_is_told(tmp_path: Path) -> None:
+    more = SPEC.replace("[192.0.2.0/24]", "[192.0.2.0/24, 198.51.100.0/24]")
+    (tmp_path / "ridgeline.yaml").write_text(more)
+    (tmp_path / "agent.yaml").write_text(f"router: {{socket: {tmp_path}/none}}\n")
+    found = [f.what for f in check_agent(str(tmp_path / "ridgeline.yaml"), "nrt")]
+    assert "198.51.100.0/24: no check of any service belongs to it" in found
+    assert not any(text.startswith("192.0.2.0/24: no check") for text in found)
