@@ -5,12 +5,14 @@ A browser's user would see the same as these downloads; packets that nobody shou
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from select import select
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from .conftest import SPECS, Lab, lab_of
 
 SEGMENTS = str(Path(__file__).with_name("segments.py"))
+QUIC = str(Path(__file__).with_name("quic.py"))
 V4, V6 = "192.0.2.80", "2001:db8:53::80"
 SHORT = ("-n", "60", "--watch", "4")
 SERVICES = pytest.mark.parametrize("service", [V4, V6], ids=["ipv4", "ipv6"])
@@ -44,19 +47,22 @@ def client(lab: Lab) -> dict[str, str]:
 
 
 @contextmanager
-def running(lab: Lab, node: str, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `segments.py` on a node until the block ends."""
+def running(
+    lab: Lab, node: str, *words: str, script: str = SEGMENTS
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a script on a node until the block ends."""
     argv = [sys.executable, "-m", "ridgeline", "lab", "exec", "--name", lab.name, node, "--"]
     process = subprocess.Popen(
-        [*argv, sys.executable, SEGMENTS, *words],
+        [*argv, sys.executable, script, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # `lab exec` and what it runs
         process.communicate()
 
 
@@ -197,6 +203,37 @@ def test_segments_too_big_to_wrap_are_answered_and_sent_smaller(
     assert total(counts, "narrow") >= 2  # IPv4 and IPv6
     assert total(counts, "too_big") >= 4  # each first too big for the link, then for the path
     assert total(counts, "failed") == 0
+
+
+def test_quic_follows_the_site_that_its_connection_id_names(
+    lab: Lab, client: dict[str, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("aioquic", reason="aioquic is not installed")
+    pem = [str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")]
+    subprocess.run([sys.executable, QUIC, "certificate", *pem], check=True)
+    lab.ask("rescue", "on", "--quic")
+    sites = list(counted(lab))
+    with ExitStack() as stack:
+        for number, site in enumerate(sites):
+            words = ("serve", V4, str(number), *pem)
+            server = stack.enter_context(running(lab, f"server.{site}", *words, script=QUIC))
+            assert say(server) == "ready"
+        talk = stack.enter_context(running(lab, client["lhr"], "talk", V4, script=QUIC))
+        assert say(talk) == "1"
+        lab.ask("fail", "lhr")
+        try:
+            before = counted(lab)
+            echoes = [int(say(talk)) for _ in range(25)]
+            after = counted(lab)
+            assert echoes == list(range(2, 27))
+            assert total(after, "sent_quic") > total(before, "sent_quic") > 0
+            assert after["lhr"]["rescued"] > before["lhr"]["rescued"]
+            lab.ask("rescue", "off")
+            assert talk.stdout is not None
+            while select([talk.stdout], (), (), 1.5)[0]:  # what was under way, then silence
+                assert int(say(talk)) < 500
+        finally:
+            lab.ask("heal", "lhr")
 
 
 def set_mtu(lab: Lab, router: str, mtu: int) -> None:
