@@ -69,6 +69,11 @@ def print_status(document: Mapping[str, Any]) -> None:
     console.print(table)
     for lost in document["daemons_lost"]:
         console.print(f"[bold red]lost[/]: {lost['why']}")
+    rescue = document.get("rescue") or {}
+    if rescue.get("problem"):
+        console.print(f"[bold red]rescue is off[/]: {rescue['problem']}")
+    elif rescue.get("on"):
+        console.print("rescue is on: ridgeline lab rescue")
     for node in document.get("nodes", ()):
         console.print("  ".join(node))
 
