@@ -123,7 +123,7 @@ class _Key:
             raise MachineError(
                 "a rehearsal with a recursive resolver signs its DNS root, and the Python package "
                 "cryptography, which signs, is not installed",
-                hint="pip install 'ridgeline[tls]'",
+                hint="pip install 'ridgeline[model]'",
             ) from error
         import dns.dnssec
         import dns.dnssectypes
