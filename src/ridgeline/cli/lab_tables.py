@@ -69,13 +69,16 @@ def print_status(document: Mapping[str, Any]) -> None:
     console.print(table)
     for lost in document["daemons_lost"]:
         console.print(f"[bold red]lost[/]: {lost['why']}")
-    rescue = document.get("rescue") or {}
+    _print_rescue(console, document.get("rescue") or {})
+    for node in document.get("nodes", ()):
+        console.print("  ".join(node))
+
+
+def _print_rescue(console: Console, rescue: Mapping[str, Any]) -> None:
     if rescue.get("problem"):
         console.print(f"[bold red]rescue is off[/]: {rescue['problem']}")
     elif rescue.get("on"):
         console.print("rescue is on: ridgeline lab rescue")
-    for node in document.get("nodes", ()):
-        console.print("  ".join(node))
 
 
 def print_answered(clients: Sequence[Mapping[str, Any]]) -> None:
