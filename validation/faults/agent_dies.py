@@ -67,7 +67,6 @@ def agent_starved(site: Site) -> None:
 def _come_back(site: Site) -> None:
     """Wait for systemd's next agent, and what it makes of things."""
     site.wait(lambda: site.unit.starts > 1, "systemd has started the agent again")
-    site.wait_said("found", more_than=1)
     site.wait(lambda: site.is_judged, "the new agent has judged")
     site.settle(hold=1.0)
     if site.service is None and not site.quick:

@@ -76,5 +76,5 @@ def run_fault(
         longest_s=longest,
         problems=tuple(problems),
         took_s=monotonic() - began,
-        log=site.log()[-4000:] if problems else "",
+        log=f"{site.log()[-4000:]}\nended: {site.unit.results}" if problems else "",
     )
