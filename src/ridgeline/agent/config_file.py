@@ -18,6 +18,7 @@ from ridgeline.agent.config_nodes import Nodes
 from ridgeline.agent.config_values import (
     one_of,
     parse_endpoint,
+    parse_gateways,
     parse_hold,
     parse_leased,
     parse_least,
@@ -171,7 +172,7 @@ class _Reader:
             socket=self.nodes.one((*here, "socket"), str, ""),
             include=self.nodes.one((*here, "include"), parse_path, ""),
             neighbours=self.nodes.many((*here, "neighbours"), str),
-            bfd=self.nodes.one((*here, "bfd"), str, ""),
+            bfd=self.nodes.one((*here, "bfd"), parse_gateways, ""),
             options=options,
         )
 

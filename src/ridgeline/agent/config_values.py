@@ -134,6 +134,14 @@ def parse_pair(text: str) -> str:
     return f"{ends[0]},{ends[1]}"
 
 
+def parse_gateways(text: str) -> str:
+    """Read the next hops that BFD keeps alive: one address for each family."""
+    found = [parse_address(part.strip()) for part in text.split(",")]
+    if len({address.version for address in found}) != len(found):
+        raise ValueError(f"{shown(text)} has two addresses of one family")
+    return ",".join(map(str, found))
+
+
 def parse_leased(text: str) -> str:
     """Read an address with its length, for the kernel to end."""
     try:

@@ -11,14 +11,14 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from ridgeline.agent.bfd_link import user_name
 from ridgeline.agent.config import AgentConfig, DeadManSettings
 from ridgeline.agent.lease import is_here
-from ridgeline.agent.router import Finding, Neighbour, Severity
+from ridgeline.agent.router import Finding, Neighbour, RouterKind, Severity
 from ridgeline.agent.state import StateDirectory
 from ridgeline.errors import MachineError
 
@@ -48,6 +48,7 @@ def machine_findings(config: AgentConfig, *, wall: float) -> Iterator[Finding]:
     match config.dead_man.kind:
         case "bfd":
             yield from _bfd(config.dead_man, user)
+            yield from _gateways(config)
         case "lease":
             yield from _lease(config.dead_man)
 
@@ -139,19 +140,36 @@ def _bfd(settings: DeadManSettings, user: str) -> Iterator[Finding]:
         )
 
 
-def _ends(text: str, device: str) -> Iterator[Finding]:
-    local_text, _, peer_text = text.partition(",")
-    try:
-        local, peer = ip_address(local_text.strip()), ip_address(peer_text.strip())
-    except ValueError:
+def _gateways(config: AgentConfig) -> Iterator[Finding]:
+    """Look whether the router's next hops are the ends that the agent answers for."""
+    hops = {ip_address(text) for text in config.router.bfd.split(",") if text}
+    ends = {ip_address(text.partition(",")[0]) for text in config.dead_man.addresses}
+    for hop in sorted(map(str, hops - ends)):
         yield Finding(
             severity=Severity.ERROR,
-            what=f"dead_man: {text!r} is not LOCAL,PEER",
-            why="the agent does not start",
-            lines=("addresses: ['10.255.53.2,10.255.53.1']",),
+            what=f"dead-man switch: {hop} is a next hop for the router, and the agent answers for "
+            "others",
+            why="no BFD session for it comes up, so that no route by it goes out",
+            lines=(f"addresses: ['{hop},PEER']   # PEER: the address of the device",),
             where="agent.yaml, dead_man",
         )
+    if config.router.kind is not RouterKind.BIRD:
         return
+    for version in sorted({prefix.version for prefix in config.prefixes}):
+        if all(hop.version != version for hop in hops):
+            known = sorted(str(end) for end in ends if end.version == version)
+            yield Finding(
+                severity=Severity.WARNING,
+                what=f"dead-man switch: none for the IPv{version} prefixes",
+                why="if the agent is killed and then the service dies, their routes stay",
+                lines=(f"bfd: '{','.join([*map(str, hops), *(known or ['ADDRESS'])])}'",),
+                where="agent.yaml, router",
+            )
+
+
+def _ends(text: str, device: str) -> Iterator[Finding]:
+    local_text, _, peer_text = text.partition(",")
+    local, peer = ip_address(local_text), ip_address(peer_text)
     if not is_here(peer):
         length = 30 if peer.version == 4 else 64
         yield _broken(
@@ -176,18 +194,6 @@ def _lease(settings: DeadManSettings) -> Iterator[Finding]:
             "the agent does not start",
             f"ip link add {settings.interface} type dummy; ip link set {settings.interface} up",
         )
-    for text in settings.addresses:
-        try:
-            ip_interface(text)
-        except ValueError:
-            fine = False
-            yield Finding(
-                severity=Severity.ERROR,
-                what=f"dead_man: {text!r} is no address with its length",
-                why="the agent does not start",
-                lines=("addresses: [198.18.255.1/32]",),
-                where="agent.yaml, dead_man",
-            )
     if not has_net_admin():
         fine = False
         yield Finding(

@@ -1,13 +1,12 @@
 """What `agent check` says of the machine."""
 
 import os
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from ridgeline.agent.config import AgentConfig, DeadManSettings
+from ridgeline.agent.config import AgentConfig
 from ridgeline.agent.config_file import parse_config
 from ridgeline.agent.lease import is_here
 from ridgeline.agent.machine import machine_findings, prepend_findings
@@ -90,8 +89,20 @@ def test_a_switch_without_its_device_or_its_right_comes_with_what_is_missing(
     assert found.lines[0].startswith("ip tuntap add dev nosuch0 mode tun user ")
     lease = config(tmp_path, "dead_man: {kind: lease, addresses: [198.18.255.1/32]}\n")
     assert any("CAP_NET_ADMIN" in f.what for f in errors_of_nobody(lease))
-    wrong = replace(lease, dead_man=DeadManSettings(kind="lease", addresses=("198.18.255.1/99",)))
-    assert any("is no address with its length" in f.what for f in errors(wrong))
+
+
+def test_next_hops_and_ends_that_do_not_meet_are_told(tmp_path: Path) -> None:
+    bfd = "dead_man: {kind: bfd, addresses: ['10.255.53.2,10.255.53.1']}\n"
+
+    def told(router: str) -> list[str]:
+        found = look(config(tmp_path, f"router: {{{router}}}\n{bfd}"))
+        return [f.what for f in found if "next hop" in f.what or "none for" in f.what]
+
+    assert told("bfd: 10.255.53.2") == []
+    assert told("kind: bird") == ["dead-man switch: none for the IPv4 prefixes"]
+    assert told("kind: frr") == []
+    (stray,) = told("bfd: 10.255.53.9")
+    assert stray.startswith("dead-man switch: 10.255.53.9 is a next hop for the router")
 
 
 @pytest.mark.parametrize(("prepend", "asn", "said"), [(2, 64500, 1), (2, 65540, 0), (0, 64500, 0)])
