@@ -26,6 +26,7 @@ from ridgeline.agent.routers.bird_socket import BirdSocket, RefusalError
 from ridgeline.agent.routers.bird_text import (
     ANNOUNCE,
     DRAIN,
+    Include,
     ProtocolLine,
     parse_details,
     parse_prepend,
@@ -33,7 +34,6 @@ from ridgeline.agent.routers.bird_text import (
     parse_routes,
     patterns,
     protocol_name,
-    render_include,
 )
 from ridgeline.errors import MachineError
 from ridgeline.spec.model import Prefix
@@ -70,6 +70,7 @@ class BirdRouter:
         self._draining: set[str] | None = None
         """Every `drn_*` that may be up, so that a mass withdrawal need not name those that are not;
         None: any of them."""
+        self._text: Include | None = None
         self._written = ""
         self._neighbours: dict[str, Neighbour] = {}
         self._shut: tuple[str, ...] = ()
@@ -249,12 +250,11 @@ class BirdRouter:
 
     async def _write(self, stances: Mapping[Prefix, Stance], prepend: int) -> str:
         """Write the include file if it differs; return what prevented it."""
-        text = render_include(
-            {prefix: stances[prefix] for prefix in self.prefixes},
-            prepend=prepend,
-            asn=self.settings.asn,
-            gateways=self.gateways,
-        )
+        if self._text is None or self._text.prepend != prepend:
+            self._text = Include(
+                self.prefixes, prepend=prepend, asn=self.settings.asn, gateways=self.gateways
+            )
+        text = self._text.render(stances)
         if text == self._written and self.include.exists():
             return ""
         try:

@@ -31,15 +31,21 @@ ANNOUNCE_PREFERENCE: Final = 200
 DRAIN_PREFERENCE: Final = 210
 
 
+_HEAD: Final = """\
+# Written by ridgeline agent, which overwrites it. Include it in bird.conf:
+# the routes are static protocols any_* (announced) and drn_* (drained, RFC 8326)."""
+
+
 def protocol_name(prefix: Prefix) -> str:
     """Return what the names of both protocols of a prefix end in."""
     return re.sub("[^0-9a-f]", "_", str(prefix))
 
 
-def render_include(
-    stances: Mapping[Prefix, Stance], *, prepend: int, asn: int, gateways: Mapping[int, str]
-) -> str:
-    """Write the include file.
+class Include:
+    """The include file of some prefixes.
+
+    What stands for a prefix is written beforehand, for every stance: in the moment in which a
+    thousand change, the machine has other work.
 
     Parameters
     ----------
@@ -47,29 +53,45 @@ def render_include(
         Address family (4, 6) -> next hop that lives while the agent does, as it stands after
         ``via``: ``10.255.53.2 bfd``; empty: no dead-man switch.
     """
-    parts = [
-        "# Written by ridgeline agent, which overwrites it. Include it in bird.conf:",
-        "# the routes are static protocols any_* (announced) and drn_* (drained, RFC 8326).",
-    ]
-    for prefix, stance in stances.items():
-        name = protocol_name(prefix)
-        gateway = gateways.get(prefix.version)
-        route = f"route {prefix} blackhole;"
-        if gateway:  # a TUN device has a carrier only while the agent holds it
-            route = f"check link no; route {prefix} via {gateway};"
-        channel = f"ipv{prefix.version}"
-        # Of the same length, so that a change finds room on a full disk.
-        plain = "no; " if stance is not Stance.WITHDRAWN else "yes;"
-        drained = "no; " if stance is Stance.DRAINED else "yes;"
+
+    def __init__(
+        self, prefixes: Iterable[Prefix], *, prepend: int, asn: int, gateways: Mapping[int, str]
+    ) -> None:
+        self.prepend = prepend
         extra = f" bgp_path.prepend({asn});" * prepend
-        parts.append(
-            f"protocol static {ANNOUNCE}{name} {{ disabled {plain} "
-            f"{channel} {{ preference {ANNOUNCE_PREFERENCE}; }}; {route} }}\n"
-            f"protocol static {DRAIN}{name} {{ disabled {drained} "
-            f"{channel} {{ preference {DRAIN_PREFERENCE}; import filter {{ "
-            f"bgp_community.add((65535,0));{extra} accept; }}; }}; {route} }}"
-        )
-    return "\n".join(parts) + "\n"
+        self._parts = {
+            p: {stance: _part(p, stance, extra, gateways.get(p.version, "")) for stance in Stance}
+            for p in prefixes
+        }
+
+    def render(self, stances: Mapping[Prefix, Stance]) -> str:
+        parts = [parts[stances[prefix]] for prefix, parts in self._parts.items()]
+        return "\n".join((_HEAD, *parts, ""))
+
+
+def render_include(
+    stances: Mapping[Prefix, Stance], *, prepend: int, asn: int, gateways: Mapping[int, str]
+) -> str:
+    """Write the include file once; see `Include`."""
+    return Include(stances, prepend=prepend, asn=asn, gateways=gateways).render(stances)
+
+
+def _part(prefix: Prefix, stance: Stance, extra: str, gateway: str) -> str:
+    name = protocol_name(prefix)
+    route = f"route {prefix} blackhole;"
+    if gateway:  # a TUN device has a carrier only while the agent holds it
+        route = f"check link no; route {prefix} via {gateway};"
+    channel = f"ipv{prefix.version}"
+    # Of the same length, so that a change finds room on a full disk.
+    plain = "no; " if stance is not Stance.WITHDRAWN else "yes;"
+    drained = "no; " if stance is Stance.DRAINED else "yes;"
+    return (
+        f"protocol static {ANNOUNCE}{name} {{ disabled {plain} "
+        f"{channel} {{ preference {ANNOUNCE_PREFERENCE}; }}; {route} }}\n"
+        f"protocol static {DRAIN}{name} {{ disabled {drained} "
+        f"{channel} {{ preference {DRAIN_PREFERENCE}; import filter {{ "
+        f"bgp_community.add((65535,0));{extra} accept; }}; }}; {route} }}"
+    )
 
 
 def parse_prepend(text: str) -> int:
