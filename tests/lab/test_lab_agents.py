@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ def test_the_agent_heals_a_hang_that_would_last_for_ever() -> None:
     assert all(c["after"] not in {None, "nrt"} for c in moved)
     assert max(c["outage_ms"] for c in moved) < 3500
     lab("heal", "nrt")
+    # A crowded machine may have starved the checks of another site too: its agent mends that.
+    deadline = time.monotonic() + 20
+    while sites() != before and time.monotonic() < deadline:
+        time.sleep(0.5)
     assert sites() == before
 
 

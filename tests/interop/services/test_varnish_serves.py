@@ -116,11 +116,11 @@ def test_a_crowd_is_one_fetch(edge: Running) -> None:
 
 
 def test_a_crowd_does_not_stand_in_line_for_what_is_never_kept(edge: Running) -> None:
-    path = edge.page({"Cache-Control": "no-store"}, takes=0.1)
+    path = edge.page({"Cache-Control": "no-store"}, takes=0.2)
     fetch(EDGE, path)
     began = time.monotonic()
     assert len(crowd(20, path)) == 20
-    assert time.monotonic() - began < 1.0  # in line it would be 2 s
+    assert time.monotonic() - began < 2.0  # in line it would be 4 s
     assert edge.n_asked(path) == 21
 
 
