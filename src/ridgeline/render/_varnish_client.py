@@ -116,6 +116,10 @@ sub vcl_deliver {
                 resp.http.Server-Timing + ", origin;dur=" + resp.http.x-edge-ms;
         }
     }
+    # nginx put aside the range of an answer that is whole: the core would refuse it.
+    if (resp.http.x-edge-range && !req.http.Range) {
+        set resp.http.Content-Range = resp.http.x-edge-range;
+    }
     if (req.http.X-Edge-Tier != "shield") { unset resp.http.Surrogate-Key; }
     std.collect(resp.http.Via);
     set resp.http.Via = regsub(resp.http.Via, "1\.1 [^ ,]+ \(Varnish/[0-9.]+\)$", "1.1 @HOST@");
@@ -133,6 +137,7 @@ sub edge_hide {
     unset resp.http.x-edge-ms;
     unset resp.http.x-edge-etag;
     unset resp.http.x-edge-md5;
+    unset resp.http.x-edge-range;
 }
 
 # Of our own host alone: another's pages are not this answer's to change.

@@ -48,6 +48,14 @@ def render_front(site: EdgeSite) -> str:
         '        "~*^(close|keep-alive|upgrade)?$" "";',
         "        default $upstream_http_connection;",
         "    }",
+        "    # Content-Range speaks of parts (RFC 9110, section 14.4); Varnish refuses it elsewhere.",
+        "    map $upstream_status $range_of_part {",
+        '        "~(206|416)$" $upstream_http_content_range;',
+        "    }",
+        "    map $upstream_status $range_of_whole {",
+        '        "~(206|304|416)$" "";',
+        "        default $upstream_http_content_range;",
+        "    }",
         "",
         "    server {",
         *public_lines(site),
@@ -124,6 +132,10 @@ _OUT: Final = """\
             proxy_pass_header Server;
             proxy_hide_header X-Edge-Etag;
             proxy_hide_header X-Edge-Md5;
+            proxy_hide_header X-Edge-Range;
+            proxy_hide_header Content-Range;
+            add_header Content-Range $range_of_part always;
+            add_header X-Edge-Range $range_of_whole always;
             add_header Connection $named_by_connection;  # so that Varnish drops those fields too
             # The origin orders files and speeds of its own server, not of ours.
             proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering X-Accel-Charset;"""

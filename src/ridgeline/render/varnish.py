@@ -61,6 +61,7 @@ def render_varnish(site: EdgeSite, policy: VarnishPolicy | None = None) -> str:
                 "@NO_CACHE@",
                 (answer.STANDARDS_NO_CACHE if standards else answer.SAFE_NO_CACHE).strip("\n"),
             )
+            .replace("@DISCONNECTED@", answer.STANDARDS_STALE if standards else "")
             .replace("@HEURISTIC@", answer.HEURISTIC.strip("\n") + "\n" if standards else ""),
         ]
     )

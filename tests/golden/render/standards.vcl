@@ -124,6 +124,10 @@ sub vcl_deliver {
                 resp.http.Server-Timing + ", origin;dur=" + resp.http.x-edge-ms;
         }
     }
+    # nginx put aside the range of an answer that is whole: the core would refuse it.
+    if (resp.http.x-edge-range && !req.http.Range) {
+        set resp.http.Content-Range = resp.http.x-edge-range;
+    }
     if (req.http.X-Edge-Tier != "shield") { unset resp.http.Surrogate-Key; }
     std.collect(resp.http.Via);
     set resp.http.Via = regsub(resp.http.Via, "1\.1 [^ ,]+ \(Varnish/[0-9.]+\)$", "1.1 nrt.example-anycast.example");
@@ -141,6 +145,7 @@ sub edge_hide {
     unset resp.http.x-edge-ms;
     unset resp.http.x-edge-etag;
     unset resp.http.x-edge-md5;
+    unset resp.http.x-edge-range;
 }
 
 # Of our own host alone: another's pages are not this answer's to change.
@@ -245,7 +250,14 @@ sub vcl_backend_response {
             call edge_subtract_age;
         }
     } else {
-        set beresp.http.x-edge-cc = beresp.http.Cache-Control;
+        # A number may be quoted; nothing else in quotes is a directive (RFC 9111, section 5.2).
+        set beresp.http.x-edge-cc = regsuball(beresp.http.Cache-Control,
+            {"(?i)(^|[ ,])(s-maxage|max-age|stale-while-revalidate|stale-if-error)="([0-9]+)""},
+            "\1\2=\3");
+        if (beresp.http.x-edge-cc != beresp.http.Cache-Control) {
+            set beresp.http.x-edge-again = "1";  # the core reads no quoted number
+        }
+        set beresp.http.x-edge-cc = regsuball(beresp.http.x-edge-cc, {""([^"\\]|\\.)*""}, "-");
         call edge_freshness;
         # An answer to an authorized request is shared only if it says so (RFC 9111, section 3.5).
         if (bereq.http.Authorization
@@ -254,18 +266,25 @@ sub vcl_backend_response {
             return (deliver);
         }
     }
-    if (beresp.http.x-edge-cc ~ "(?i)(^|[ ,])(no-store|private)([ ,=]|$)"
-        # A status that we do not know may be kept only by who does (RFC 9111, section 5.2.2.3).
-        || (beresp.http.x-edge-cc ~ "(?i)(^|[ ,])must-understand([ ,]|$)"
-            && beresp.status != 200 && beresp.status != 203 && beresp.status != 204
+    # A status that we do not know may be kept only by who does; where we know it, no-store is for
+    # those who know no must-understand (RFC 9111, section 5.2.2.3).
+    if (beresp.http.x-edge-cc ~ "(?i)(^|[ ,])must-understand([ ,]|$)") {
+        if (beresp.status != 200 && beresp.status != 203 && beresp.status != 204
             && beresp.status != 300 && beresp.status != 301 && beresp.status != 302
             && beresp.status != 303 && beresp.status != 307 && beresp.status != 308
             && beresp.status != 404 && beresp.status != 405 && beresp.status != 410
-            && beresp.status != 414 && beresp.status != 501)) {
+            && beresp.status != 414 && beresp.status != 501) {
+            call edge_refuse;
+            return (deliver);
+        }
+        set beresp.http.x-edge-cc =
+            regsuball(beresp.http.x-edge-cc, "(?i)(^|[ ,])no-store(?=[ ,]|$)", "\1");
+    }
+    if (beresp.http.x-edge-cc ~ "(?i)(^|[ ,])(no-store|private)([ ,=]|$)") {
         call edge_refuse;
         return (deliver);
     }
-    if (beresp.http.x-edge-cc ~ "(?i)(^|[ ,])no-cache([ ,=]|$)") { set beresp.ttl = 0.001s; }
+    if (beresp.http.x-edge-cc ~ "(?i)(^|[ ,])no-cache([ ,=]|$)") { set beresp.ttl = 0.001ms; }
     # No stale answer where the origin forbids it (RFC 9111, section 4.2.4).
     if (beresp.http.x-edge-cc !~ "(?i)(^|[ ,])(must-revalidate|proxy-revalidate|s-maxage|no-cache)([ ,=]|$)") {
         if (beresp.http.x-edge-cc ~ "(?i)(^|[ ,])stale-while-revalidate=[0-9]") {
@@ -279,6 +298,7 @@ sub vcl_backend_response {
             set beresp.grace = std.duration(regsub(beresp.http.x-edge-cc,
                 "(?i)^(.*[ ,])?stale-if-error=([0-9]{1,9})[0-9]*.*$", "\2") + "s", 0s);
         }
+        if (beresp.grace < 1h) { set beresp.grace = 1h; }
     }
     return (deliver);
 }
@@ -322,7 +342,9 @@ sub edge_freshness {
     # Age, and asks for it only of the statuses that it knows.
     if (beresp.http.x-edge-cc !~ "(?i)(^|[ ,])(s-maxage|max-age)" && beresp.http.Expires
         && beresp.http.Date) {
-        set beresp.ttl = std.time(beresp.http.Expires, now) - std.time(beresp.http.Date, now);
+        # What is no date has passed already (section 5.3).
+        set beresp.ttl =
+            std.time(beresp.http.Expires, std.real2time(0, now)) - std.time(beresp.http.Date, now);
         call edge_subtract_age;
     }
     # The core keeps few statuses; an explicit lifetime makes any final one cacheable (section 3).

@@ -170,7 +170,14 @@ def test_a_field_aimed_at_cdns_comes_first_if_it_is_one(
         (KEEP | {"Age": "59"}, True),
         (KEEP | {"Age": "old"}, True),
         ({"Expires": "Fri, 01 Jan 2100 00:00:00 GMT"}, True),
+        ({"Expires": "0"}, False),
+        ({"Expires": "Thu, 18  Aug  2050 02:01:18 GMT"}, False),
         ({"Cache-Control": "s-maxage=60, max-age=0"}, True),
+        ({"Cache-Control": 'max-age="60"'}, True),
+        ({"Cache-Control": 'said="max-age=60, public", max-age="0"'}, False),
+        ({"Cache-Control": 'said="a, no-store", max-age=60'}, True),
+        ({"Cache-Control": "max-age=60, no-store, must-understand"}, True),
+        ({"Cache-Control": "max-age=60, private, must-understand"}, False),
     ],
     ids=str,
 )
@@ -180,6 +187,20 @@ def test_only_what_is_fresh_for_all_is_kept(
     path = edge.page(said)
     fetch(EDGE, path)
     assert fetch(EDGE, path).cache == ("hit" if is_kept else MISS)
+
+
+def test_a_whole_answer_keeps_the_range_that_it_names_though_it_means_nothing(
+    edge: Running,
+) -> None:
+    path = edge.page(KEEP | {"Content-Range": "bytes 0-5/6"})
+    for cache in (MISS, "hit"):
+        answer = fetch(EDGE, path)
+        assert (answer.status, answer.body, answer.cache) == (200, b"hello\n", cache)
+        assert answer.headers.get_all("Content-Range") == ["bytes 0-5/6"]
+        assert "X-Edge-Range" not in answer.headers
+    part = fetch(EDGE, path, headers={"Range": "bytes=1-2"})
+    assert (part.status, part.body) == (206, b"el")
+    assert part.headers.get_all("Content-Range") == ["bytes 1-2/6"]
 
 
 def test_a_cookie_keeps_both_out_of_the_cache_and_the_cache_out(edge: Running) -> None:
