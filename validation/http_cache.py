@@ -58,6 +58,13 @@ REVISED: Final = {
         "age-parse-dup-old",
     ],
     "check": ["age-parse-parameter", "age-parse-numeric-parameter"],
+    # An error in place of the forbidden stale answer is right: the release asked for a 200.
+    "error": [
+        "stale-close-must-revalidate",
+        "stale-close-proxy-revalidate",
+        "stale-close-no-cache",
+        "stale-close-s-maxage=2",
+    ],
 }
 _RUN: Final = """
 const [suite, base, revised] = [process.argv[2], process.argv[3], JSON.parse(process.argv[4])]
@@ -68,6 +75,10 @@ const tests = (await import(`${suite}/tests/index.mjs`)).default
 for (const set of tests) for (const test of set.tests) {
   if (revised.cached.includes(test.id)) test.requests[1].expected_type = 'cached'
   if (revised.check.includes(test.id)) test.kind = 'check'
+  if (revised.error.includes(test.id)) {
+    const missing = ['server-request-count']
+    test.requests[1] = { disconnect: true, expected_status: 502, check_body: false, expected_response_headers_missing: missing }
+  }
 }
 await runTests(tests, fetch, false, base, 25)
 const results = getResults()
@@ -192,7 +203,7 @@ def run(suite: Path, folder: Path, engine: str, *, revised: bool) -> Rows:
         done = subprocess.run(
             [
                 *("node", "--no-warnings", str(script), str(suite), base),
-                json.dumps(REVISED if revised else {"cached": [], "check": []}),
+                json.dumps(REVISED if revised else {kind: [] for kind in REVISED}),
             ],
             cwd=suite,
             env=trusting,
@@ -247,12 +258,13 @@ def page(measured: dict[str, Rows], which: str) -> str:
         "",
         "A test is *undecided* where it builds on another that asks for something no rule demands (such as",
         "a stale answer that nobody allowed), and *not set up* where the engine refused the first answer:",
-        "Varnish takes neither a `Content-Range` in an answer that is whole nor a part that it did not ask",
-        "for, and answers 502. Tests that only ask how a cache behaves are not counted.",
+        "Varnish takes no part that it did not ask for, and answers 502. Tests that only ask how a cache",
+        "behaves are not counted.",
         "",
         "The release tests RFC 7234. Where RFC 9111 (section 5.1) turned a rule round, what counts is RFC 9111:",
         "an `Age` that is no number is ignored, and of several the first counts. That is what the suite's own",
         f"tests say today, for {len(REVISED['cached'])} tests; {len(REVISED['check'])} more are no longer required.",
+        f"Of {len(REVISED['error'])} tests with an origin that hangs up, the release wanted a 200 from it; an error is right.",
         "",
     ]
     for engine, rows in measured.items():
