@@ -107,8 +107,8 @@ class AgentOrigin:
             case _:
                 await self._ask({"verb": "drain", "reason": "lab withdraw", "hold": 0})
 
-    async def until_announced(self) -> None:
-        """Wait until the agent has announced everything, drained or not.
+    async def until_announced(self, *, drained: bool) -> None:
+        """Wait until the agent has announced everything; drained only if the spec says so.
 
         Raises
         ------
@@ -116,11 +116,12 @@ class AgentOrigin:
             It has not within half a minute, with what it says of itself.
         """
         deadline = time.monotonic() + _ANNOUNCED_WITHIN_S
+        wanted = "drained" if drained else "announced"
         while True:
             try:
                 said = await self._ask({"verb": "status"})
                 prefixes = said["prefixes"]
-                if prefixes and all(p["held"] in {"announced", "drained"} for p in prefixes):
+                if prefixes and all(p["held"] == wanted for p in prefixes):
                     return
                 bad = [c for c in said["checks"] if c["condition"] != "up"]
                 last = "; ".join(f"{c['name']}: {c['reason']}" for c in bad[:3]) or str(

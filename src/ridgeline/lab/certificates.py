@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ridgeline.errors import InputError
 from ridgeline.lab.secrets import write_private
+from ridgeline.lab.zones import names_of, read_zones
 from ridgeline.spec.model import Address, Service, Spec
 
 if TYPE_CHECKING:
@@ -178,7 +179,10 @@ class Certificates:
         if service.tls is None:
             raise ValueError(f"service {service.name} has no TLS")
         if not service.tls.certificate:
-            names = certificate_names(self._spec, service)
+            names = [
+                *certificate_names(self._spec, service),
+                *names_of(read_zones(self._spec), service.addresses),
+            ]
             return self.authority.sign(names, (*service.addresses, *self._unicast))
         base = Path(self._spec.file).parent
         return Pair(

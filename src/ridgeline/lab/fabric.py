@@ -44,6 +44,7 @@ from ridgeline.lab.sessions import router_config
 from ridgeline.lab.zones import Zone, read_zones
 from ridgeline.render.bird import render_bird
 from ridgeline.render.explain import explain
+from ridgeline.spec.model import SiteState
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -193,7 +194,12 @@ class Fabric:
             self._start(node, files.name, files.argv, files.configuration)
             self._agents[site] = AgentOrigin(folder)
         tell("agents: waiting until they announce")
-        waiting = asyncio.gather(*(agent.until_announced() for agent in self._agents.values()))
+        waiting = asyncio.gather(
+            *(
+                agent.until_announced(drained=self.plan.spec.site(name).state is SiteState.DRAINED)
+                for name, agent in self._agents.items()
+            )
+        )
         await self._unless_start_fails(waiting)
 
     def _make_namespaces(self) -> None:

@@ -1,11 +1,12 @@
 """Zone files of a spec, read before a name server sees them."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ridgeline.errors import InputError
-from ridgeline.spec.model import ServiceKind, Spec
+from ridgeline.spec.model import Address, ServiceKind, Spec
 
 _ORIGIN = re.compile(r"^\$ORIGIN\s+(\S+)", re.MULTILINE | re.IGNORECASE)
 _SOA = re.compile(r"^(\S+\.)\s+(?:\S+\s+){0,2}SOA\s", re.MULTILINE | re.IGNORECASE)
@@ -71,6 +72,24 @@ def read_zones(spec: Spec) -> tuple[Zone, ...]:
     if complaints:
         raise InputError("\n".join(complaints))
     return tuple(zones.values())
+
+
+def names_of(zones: Iterable[Zone], addresses: Iterable[Address]) -> list[str]:
+    """List the names in the zones that lead to one of the addresses, without the final dot."""
+    import dns.rdatatype
+    import dns.zone
+
+    wanted = {str(address) for address in addresses}
+    names = []
+    for zone in zones:
+        read = dns.zone.from_file(str(zone.path), origin=zone.domain, relativize=False)
+        for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
+            names += [
+                name.to_text(omit_final_dot=True)
+                for name, _, record in read.iterate_rdatas(kind)
+                if record.to_text() in wanted
+            ]
+    return list(dict.fromkeys(names))
 
 
 def _yes(value: bool) -> str:
