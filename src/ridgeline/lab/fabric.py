@@ -149,8 +149,6 @@ class Fabric:
             self.start_services(node)
             await asyncio.sleep(0)
         await self._services_answer()
-        if self.has_agents:
-            await self._start_agents(tell)
 
     def start_services(self, node: Node) -> None:
         """Write the files of what runs on a node besides BIRD, and start it."""
@@ -174,7 +172,12 @@ class Fabric:
             tree=self.tree,
         )
 
-    async def _start_agents(self, tell: Callable[[str], None]) -> None:
+    async def start_agents(self, tell: Callable[[str], None]) -> None:
+        """Start the agent of every site; return when all announce.
+
+        Not before resolvers reach the root of the DNS: one that is asked too early finds no key to
+        trust, and remembers that for a minute.
+        """
         sites = [node.site for node in self.plan.of_kind(NodeKind.EDGE)]
         tell(f"agents: starting {len(sites)}")
         for site in sites:

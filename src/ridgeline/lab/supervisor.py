@@ -106,7 +106,9 @@ class Supervisor:
             self._currency.release_all(),
             self._fabric.until_quiet(reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S),
         )
-        if time.monotonic() - self._currency.released_at < QUIET_S:
+        if self._fabric.has_agents:
+            await self._fabric.start_agents(reporter.progress)
+        if self._fabric.has_agents or time.monotonic() - self._currency.released_at < QUIET_S:
             await self._fabric.until_quiet(
                 reporter.progress, quiet_s=QUIET_S, deadline_s=READY_WITHIN_S
             )
