@@ -29,11 +29,11 @@ demo: packages $(READY)
 # Lab tests mostly wait for real routers: files of them run side by side.
 test: packages $(READY)
 	$(BIN)/python -m pytest -q -m "not lab and not agent" -n 2
-	$(BIN)/python -m pytest -q -m "lab or agent" -p no:randomly -n 3 --dist loadfile
+	$(BIN)/python -m pytest -q -m "lab and not agent" -p no:randomly -n 2 --dist loadfile
 
-# Only the agent beside BIRD, FRR, GoBGP, ExaBGP and etcd, as far as they are installed.
+# The agent beside BIRD, FRR, GoBGP, ExaBGP and etcd, as far as they are installed.
 test-agent: packages $(READY)
-	$(BIN)/python -m pytest -q -m agent -p no:randomly
+	$(BIN)/python -m pytest -q -m agent -p no:randomly -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
