@@ -2,7 +2,8 @@
 
 Every cell is run with the real agent, the real router and a BIRD neighbour, in namespaces, and is
 told by the neighbour's own log. The exit code is 1 if anything is wrong at the neighbour for more
-than 2 s, if a dead service is announced again, or if with --write anything cannot be run here.
+than 2 s, if a dead service is announced again, or if with --write anything cannot be run here. What
+fails while others wanted the processors is told again, which the output says.
 
     .venv/bin/python validation/agent_faults.py [--only FAULT] [--router NAME] [--write]
 """
@@ -11,13 +12,20 @@ import argparse
 import contextlib
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+from faults.busyness import Busyness
 from faults.page import PAGE, spell_longest, write_page
 from faults.routers import ROUTERS, Router, lacks
 from faults.site import site_of
 from faults.stores import Stores
 from faults.table import FAULTS, Cell, missing_for, run_fault
+
+BUSY = 1.25
+"""From so many threads for each processor on, a failure may be the machine's."""
+TIMES = 4
+"""How often a cell is told at most."""
 
 
 def main() -> int:
@@ -57,6 +65,8 @@ def _run_router(
 ) -> int:
     """Run the faults of one router; return how many cannot be run here."""
     lacking = 0
+    busyness = Busyness()
+    busyness.start()
     with (
         tempfile.TemporaryDirectory(dir="/tmp") as folder,  # a short path: it holds unix sockets
         site_of(kind, Path(folder), stores) as site,
@@ -68,15 +78,24 @@ def _run_router(
                 print(f"{kind.name:7} {fault.name:27} not run, missing: {absent}")
                 lacking += 1
                 continue
-            cell = cells[fault.name, kind.name] = run_fault(site, fault)
-            took = f"[{cell.took_s:.1f} s]"
-            print(f"{kind.name:7} {fault.name:27} {cell.saw} | {spell_longest(cell)} {took}")
-            for problem in cell.problems:
-                print(f"    FAILED: {problem}")
-            sys.stdout.flush()
-            if cell.log:
-                print(cell.log, file=sys.stderr)
+            for left in reversed(range(TIMES)):
+                began = time.monotonic()
+                cell = cells[fault.name, kind.name] = run_fault(site, fault)
+                _print(kind.name, fault.name, cell)
+                stretch = busyness.stretch(began)
+                if not cell.problems or stretch < BUSY or not left:
+                    break
+                print(f"    told again: {stretch:.1f} threads wanted each processor")
     return lacking
+
+
+def _print(router: str, fault: str, cell: Cell) -> None:
+    print(f"{router:7} {fault:27} {cell.saw} | {spell_longest(cell)} [{cell.took_s:.1f} s]")
+    for problem in cell.problems:
+        print(f"    FAILED: {problem}")
+    sys.stdout.flush()
+    if cell.log:
+        print(cell.log, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,9 @@
 Each story mostly waits; so several sites tell theirs side by side, and each test looks at one.
 """
 
-import os
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -27,9 +25,8 @@ sys.path.append(str(ROOT / "validation"))
 table: Any = import_module("faults.table")
 routers: Any = import_module("faults.routers")
 site_of: Any = import_module("faults.site").site_of
+make_busyness: Any = import_module("faults.busyness").Busyness
 make_stores: Any = import_module("faults.stores").Stores
-judging: Any = import_module("faults.judge")
-units: Any = import_module("faults.unit")
 
 pytestmark = pytest.mark.lab
 
@@ -47,33 +44,13 @@ SITES = 4
 Cell = tuple[str, str]
 
 
-class Busyness(threading.Thread):
-    """Notes how many threads of this machine want a processor."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.seen: list[tuple[float, int]] = []
-
-    def run(self) -> None:
-        while True:
-            runnable = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
-            self.seen.append((time.monotonic(), runnable))
-            time.sleep(0.1)
-
-    def stretch(self, since: float) -> float:
-        """Say how many times longer than alone everything takes that needs a processor."""
-        seen = [runnable for at, runnable in self.seen if at >= since]
-        mean = sum(seen) / len(seen) if seen else 0.0
-        return max(1.0, mean / (os.cpu_count() or 1))
-
-
 class Run:
     """Tells the stories of the cells that are asked for."""
 
     def __init__(self, cells: list[Cell]) -> None:
         self.results: dict[Cell, Future[Any]] = {cell: Future() for cell in cells}
         self.stores = make_stores()
-        self.busyness = Busyness()
+        self.busyness = make_busyness()
         self.busyness.start()
         self._is_ending = threading.Event()
         names = [name for kind, name in cells if kind == "BIRD"]

@@ -83,7 +83,8 @@ services: {{dns: {{checks: [{{dns: {{name: example.test, type: SOA, flags: [aa]}
 fleet: {{endpoints: [{endpoints}], budget: {budget}, options: {{lease_s: 30, timeout_s: 0.9}}}}
 """
 LINE = re.compile(
-    r"^(\S+ \S+) <\w+> (?:([a-z]{3})\.ipv4 > (added|updated|removed)|drained ([a-z]{3}))", re.MULTILINE
+    r"^(\S+ \S+) <\w+> (?:([a-z]{3})\.ipv4 > (added|updated|removed)|drained ([a-z]{3}))",
+    re.MULTILINE,
 )
 
 

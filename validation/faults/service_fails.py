@@ -34,7 +34,9 @@ def _run_wild(site: Site, lines: str) -> None:
     marker = f"{1000 + os.getpid() % 1000}.125"
     calm = site.here / "calm"
     calm.touch()
-    script = site.here / "check.sh"
+    script = (
+        site.here / f"check-{len(list(site.here.glob('check-*')))}.sh"
+    )  # the old one may still run
     script.write_text(f"#!/bin/bash\n[ -e {calm} ] && exit 0\n{lines.replace('MARKER', marker)}\n")
     script.chmod(0o755)
     site.heal(checks=f"{{exec: {{command: [{script}]}}}}")

@@ -1,5 +1,6 @@
 """All faults, and how one is run."""
 
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def run_fault(
     try:
         fault.prepare(site)
         fault.run(site)
-    except AssertionError as error:
+    except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         problems.append(f"{str(error) or where.line} ({where.name}, line {where.lineno})")
         traceback.print_exc(file=sys.stderr)
