@@ -38,8 +38,8 @@ ELSEWHERE = {
     "ExaBGP": "agent_killed_service_dies",
 }
 CELLS = [*ELSEWHERE.items(), *(("BIRD", name) for name in FAULTS)]
-SITES = 4
-"""BIRD's sites that tell their stories side by side; the first those of the store."""
+SITES, STORES = 5, 2
+"""BIRD's sites that tell their stories side by side; the first have a store each."""
 
 Cell = tuple[str, str]
 
@@ -49,7 +49,7 @@ class Run:
 
     def __init__(self, cells: list[Cell]) -> None:
         self.results: dict[Cell, Future[Any]] = {cell: Future() for cell in cells}
-        self.stores = make_stores()
+        self.stores = [make_stores() for _ in range(STORES)]
         self.busyness = make_busyness()
         self.busyness.start()
         self._is_ending = threading.Event()
@@ -60,17 +60,18 @@ class Run:
             if name not in of_store:
                 others.put(name)
         self._lanes = [
-            threading.Thread(target=self._work, args=(kind, [name], SimpleQueue()))
+            threading.Thread(target=self._work, args=(kind, 0, [name], SimpleQueue()))
             for kind, name in cells
             if kind != "BIRD"
         ]
         for number in range(min(SITES, len(names))):
-            own = of_store if number == 0 else []
-            self._lanes.append(threading.Thread(target=self._work, args=("BIRD", own, others)))
+            own = of_store[number::STORES] if number < STORES else []
+            arguments = ("BIRD", number % STORES, own, others)
+            self._lanes.append(threading.Thread(target=self._work, args=arguments))
         for lane in self._lanes:
             lane.start()
 
-    def _work(self, kind: str, own: list[str], others: "SimpleQueue[str]") -> None:
+    def _work(self, kind: str, store: int, own: list[str], others: "SimpleQueue[str]") -> None:
         """Tell one's own stories, then what is left of the others'."""
         with ExitStack() as stack:
             site: Any = None
@@ -81,7 +82,7 @@ class Run:
                 try:
                     if site is None:
                         folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
-                        make = site_of(KINDS[kind], Path(folder), self.stores)
+                        make = site_of(KINDS[kind], Path(folder), self.stores[store])
                         site = stack.enter_context(make)
                         site.quick = True
                     told = table.run_fault(site, FAULTS[name], stretch=self.busyness.stretch)
@@ -93,7 +94,8 @@ class Run:
         self._is_ending.set()
         for lane in self._lanes:
             lane.join()
-        self.stores.close()
+        for stores in self.stores:
+            stores.close()
 
 
 def drawn(waiting: "SimpleQueue[str]") -> Iterator[str]:

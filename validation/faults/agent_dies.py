@@ -44,9 +44,9 @@ def agent_stopped_service_dies(site: Site) -> None:
 def agent_out_of_memory(site: Site) -> None:
     """Die by the kernel's hand, as does the service: it is the machine that has no memory left."""
     assert site.unit.process is not None
+    site.moment("memory runs out")
     out_of_memory(site.unit.process.pid)
-    site.moment(want=Want.GONE)
-    site.end_service()
+    site.let_service_die()
     _come_back(site)
     assert site.unit.results[0] == "signal", site.unit.results
 

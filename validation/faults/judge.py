@@ -203,7 +203,7 @@ def describe(moments: Sequence[Moment], changes: Sequence[Change], *, until: flo
             parts.append(f"{moment.label}: {_tell(moment.at, before, seen)}")
         elif seen:
             parts.append(_tell(moment.at, before, seen))
-    return "; ".join(parts)
+    return "; ".join(parts) or "no update"
 
 
 _MOST_TOLD: Final = 4

@@ -13,6 +13,8 @@ from .table import FAULTS, Cell
 
 PAGE: Final = ROOT / "docs" / "reference" / "agent-faults.md"
 
+_LEAST_S: Final = 0.0005
+
 _HEAD: Final = """\
 # What the neighbour sees when things break
 
@@ -25,8 +27,8 @@ own log; times count from the deed before the colon. The service has one address
 *Longest wrong* is the longest time in the story during which the service was dead and its route
 there, or the service healthy, the router's session up, and the route not there. The run fails, and
 this page is not written, if that is ever more than {within:g} s, or if a dead service that was gone
-is announced again, however briefly. How long a router needs for its session is its own affair, told
-but not counted.
+is announced again, however briefly; a story that fails while other programs want the processors is
+told again. How long a router needs for its session is its own affair, told but not counted.
 
 {versions}.
 
@@ -90,7 +92,7 @@ def _render_group(group: Group, cells: Mapping[tuple[str, str], Cell]) -> str:
 def spell_longest(cell: Cell) -> str:
     if cell.longest_s is None:
         return ""
-    return spell(cell.longest_s) if cell.longest_s else "never"
+    return spell(cell.longest_s) if cell.longest_s >= _LEAST_S else "never"
 
 
 def write_page(cells: Mapping[tuple[str, str], Cell], path: Path = PAGE) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from ridgeline.lab.routerbed import wait_until
@@ -11,6 +12,8 @@ from .fault import Fault, Group
 from .judge import Want
 from .site import Site, kill_all
 
+_seconds = count(1000)
+"""How long a wild check sleeps: by that we know it again."""
 _SHOUT = "head -c 100000000 /dev/zero | tr '\\0' x"
 
 
@@ -31,7 +34,7 @@ def check_forks(site: Site) -> None:
 
 def _run_wild(site: Site, lines: str) -> None:
     """Run a check that goes wild while a file is missing, and passes while it is there."""
-    marker = f"{1000 + os.getpid() % 1000}.125"
+    marker = f"{next(_seconds)}.{os.getpid()}"
     calm = site.here / "calm"
     calm.touch()
     script = (

@@ -108,6 +108,10 @@ def test_what_was_seen_is_told_after_each_moment() -> None:
     )
 
 
+def test_a_story_in_which_nothing_is_seen_says_so() -> None:
+    assert judging.describe([Moment(1.0, "", Want.THERE)], story(), until=2.0) == "no update"
+
+
 def test_the_shipped_unit_is_read_and_a_drop_in_changes_it() -> None:
     shipped = units.read_unit(ROOT / "contrib" / "systemd" / "ridgeline-agent.service")
     assert shipped.watchdog_s == 1.0
