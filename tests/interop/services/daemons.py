@@ -72,6 +72,14 @@ class Daemons:
         """Return what a program has printed so far."""
         return (self._folder / f"output-{self._running.index(process)}.log").read_text()
 
+    def freeze(self, process: subprocess.Popen[bytes], within: float = 5) -> None:
+        """Stop a program; return when all its threads have stopped: they do so one by one."""
+        process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + within
+        while not all(state == "T" for state in _thread_states(process.pid)):
+            assert time.monotonic() < deadline, f"{process.args} does not stop"
+            time.sleep(0.001)
+
     def end(self, process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
         """End a program, by force if it must be."""
         if process.poll() is not None:
@@ -87,6 +95,12 @@ class Daemons:
     def end_all(self) -> None:
         for process in self._running:
             self.end(process)
+
+
+def _thread_states(pid: int) -> list[str]:
+    """Return the state of each thread of a process (proc(5), /proc/PID/stat)."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return [stat.rpartition(")")[2].split()[0] for stat in stats]
 
 
 @contextlib.contextmanager

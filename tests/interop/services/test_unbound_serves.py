@@ -305,7 +305,7 @@ def test_an_outage_does_not_live_on_in_the_resolvers_back_off(
     knot = start_authority(daemons, authority)
     start(daemons, site)
     start_client(daemons, client)
-    knot.send_signal(signal.SIGSTOP)
+    daemons.freeze(knot)
     began = time.monotonic()
     while time.monotonic() - began < 12:
         name = f"n{time.monotonic_ns()}.example.test."
