@@ -3,7 +3,7 @@
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, TypeAlias
@@ -16,6 +16,7 @@ from ridgeline.lab.rescue import libbpf
 from ridgeline.lab.rescue.order import Catchments
 from ridgeline.lab.rescue.program import SiteRescue
 from ridgeline.lab.rescue.tables import (
+    MAX_ASKED,
     MAX_SITES,
     NO_QUIC,
     TOKEN_BYTES,
@@ -50,7 +51,8 @@ class Rescuers:
         self._fabric = fabric
         self._plan = fabric.plan
         self._sites = tuple(node.site for node in fabric.plan.of_kind(NodeKind.EDGE))
-        self._catchments = Catchments(self._sites)
+        self._number = {site: number for number, site in enumerate(self._sites)}
+        self._catchments = Catchments(self._sites, most=MAX_ASKED)
         self._running: dict[str, _Running] = {}
         self._timer: int | None = None
         self.problem: MachineError | None = None
@@ -83,10 +85,11 @@ class Rescuers:
         if not servers:
             raise InputError("no site runs a service in this lab, so there is nothing to rescue")
         if len(self._sites) > MAX_SITES:
-            raise InputError(f"rescue knows at most {MAX_SITES} sites; this lab has more")
+            raise InputError(f"rescue knows at most {MAX_SITES:,} sites; this lab has more")
         self.stop()
         await self._look()
-        unicast = {self._sites.index(n.site): (n.address4, n.address6) for n in servers}
+        unicast = {self._number[n.site]: (n.address4, n.address6) for n in servers}
+        services, orders = anycast_addresses(self._plan.spec), self._orders()
         token = hashlib.blake2b(
             self._fabric.secrets.tsig, digest_size=TOKEN_BYTES, person=b"ridgelinerescue"
         ).digest()
@@ -94,7 +97,7 @@ class Rescuers:
             for node in servers:
                 settings = Settings(
                     token=token,
-                    self_index=self._sites.index(node.site),
+                    self_index=self._number[node.site],
                     n_sites=len(self._sites),
                     rate=rate,
                     burst=max(1, int(rate * _BURST_S)),
@@ -102,10 +105,10 @@ class Rescuers:
                 )
                 edge = f"edge.{node.site}"
                 index = self._interface(node.name, edge)
-                program = SiteRescue(self._fabric.namespace(node.name), index)
+                namespace = self._fabric.namespace(node.name)
+                program = SiteRescue(namespace, index, n_sites=len(self._sites))
                 self._segments(node, _ONE_SEGMENT)
-                services = anycast_addresses(self._plan.spec)
-                program.start(settings, unicast, services, self._orders())
+                program.start(settings, unicast, services, orders)
                 self._running[node.site] = _Running(node=node, program=program, settings=settings)
             if cost:
                 self._timer = libbpf.measure_cost()
@@ -128,8 +131,9 @@ class Rescuers:
         if not self._running:
             return
         await self._look()
+        orders = self._orders()
         for running in self._running.values():
-            running.program.set_orders(self._orders())
+            running.program.set_orders(orders)
 
     async def _look(self) -> None:
         for prefix in reversed(self._plan.spec.prefixes):  # the first prefix has the last word
@@ -164,10 +168,13 @@ class Rescuers:
         }
 
     def _orders(self) -> dict[bytes, bytes]:
-        index = {site: i for i, site in enumerate(self._sites)}
+        def numbers(sites: Iterable[str]) -> list[int]:
+            return [self._number[site] for site in sites]
+
+        orders = self._catchments.orders().items()
         return order_table(
-            [(p, [index[s] for s in sites]) for p, sites in self._catchments.orders().items()],
-            everybody=range(len(self._sites)),
+            [(prefix, numbers(sites)) for prefix, sites in orders],
+            everybody=numbers(self._catchments.everybody()),
         )
 
     def _client_networks(self, version: int) -> Iterator[tuple[Node, Prefix]]:

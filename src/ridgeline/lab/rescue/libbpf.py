@@ -7,6 +7,7 @@ import ctypes
 import os
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from ridgeline.errors import MachineError
@@ -24,11 +25,13 @@ _RUN_TIME_AT: Final = 192
 _PROGRAM_INFO_BYTES: Final = 232
 _GIVE_POINTERS: Final = (
     "bpf_object__open_mem",
+    "bpf_object__find_map_by_name",
     "bpf_object__find_program_by_name",
     "bpf_object__next_map",
     "bpf_map__name",
     "libbpf_set_print",
 )
+_ROOM_TO_GROW: Final = 256
 AS_ROOT: Final = "run the lab as root: sudo ridgeline lab up SPEC"
 _OUTDATED: Final = "apt-get install libbpf1, or Debian 12, Ubuntu 24.04 or newer"
 
@@ -59,6 +62,39 @@ class _Options(ctypes.Structure):
     )
 
 
+class _TestRun(ctypes.Structure):
+    """``struct bpf_test_run_opts``."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("data_in", ctypes.c_char_p),
+        ("data_out", ctypes.c_void_p),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_void_p),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("repeat", ctypes.c_int),
+        ("duration", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a program made of a packet."""
+
+    action: int
+    """``TC_ACT_OK`` (0), ``TC_ACT_SHOT`` (2), ``TC_ACT_REDIRECT`` (7)."""
+    packet: bytes
+    nanoseconds: int
+    """That one run took, on average."""
+
+
 class BpfObject:
     """A loaded object: its maps and programs, as long as it is open."""
 
@@ -67,8 +103,15 @@ class BpfObject:
         self._library = library
 
     @classmethod
-    def load(cls, image: bytes, *, only_open: bool = False) -> Self:
+    def load(
+        cls, image: bytes, *, entries: Mapping[str, int] | None = None, only_open: bool = False
+    ) -> Self:
         """Load an ELF object into the kernel, which verifies it; or only read it.
+
+        Parameters
+        ----------
+        entries
+            Maps that are to hold so many entries, whatever the object says.
 
         Raises
         ------
@@ -84,6 +127,8 @@ class BpfObject:
             if not handle:
                 raise MachineError(f"libbpf cannot read the object: {_last(said)}")
             made = cls(handle, library)
+            for name, n in (entries or {}).items():
+                library.bpf_map__set_max_entries(made._map_handle(name), ctypes.c_uint32(n))
             status = 0 if only_open else library.bpf_object__load(made._handle)
             if status:
                 made.close()
@@ -143,6 +188,34 @@ class BpfObject:
         if status:
             raise MachineError(f"the kernel refused to read map {map_name}: {os.strerror(-status)}")
         return value.raw
+
+    def run(self, name: str, packet: bytes, *, repeat: int = 1) -> Verdict:
+        """Let a program see a packet (BPF_PROG_TEST_RUN); sockets are those of our namespace.
+
+        A program that changes the packet sees, from the second time on, what it made of it.
+        """
+        made = ctypes.create_string_buffer(len(packet) + _ROOM_TO_GROW)
+        options = _TestRun(
+            sz=ctypes.sizeof(_TestRun),
+            data_in=packet,
+            data_out=ctypes.cast(made, ctypes.c_void_p),
+            data_size_in=len(packet),
+            data_size_out=len(made),
+            repeat=repeat,
+        )
+        status = self._library.bpf_prog_test_run_opts(self.program(name), ctypes.byref(options))
+        _check(status, "run a program on a packet")
+        return Verdict(
+            action=options.retval,
+            packet=made.raw[: options.data_size_out],
+            nanoseconds=options.duration,
+        )
+
+    def _map_handle(self, name: str) -> ctypes.c_void_p:
+        found = self._library.bpf_object__find_map_by_name(self._handle, name.encode())
+        if not found:
+            raise KeyError(name)
+        return ctypes.c_void_p(found)
 
     def _map(self, name: str) -> int:
         fd = int(self._library.bpf_object__find_map_fd_by_name(self._handle, name.encode()))

@@ -31,10 +31,11 @@ def object_image() -> bytes:
 class SiteRescue:
     """A running rescue program; it ends when it is detached, or with its namespace."""
 
-    def __init__(self, namespace: NetworkNamespace, index: int) -> None:
+    def __init__(self, namespace: NetworkNamespace, index: int, *, n_sites: int) -> None:
         self._namespace = namespace
         self._index = index
-        self._object = libbpf.BpfObject.load(object_image())
+        self._object = libbpf.BpfObject.load(object_image(), entries={"sites": n_sites})
+        self._orders: dict[bytes, bytes] = {}
 
     def start(
         self,
@@ -61,8 +62,12 @@ class SiteRescue:
             )
 
     def set_orders(self, orders: Mapping[bytes, bytes]) -> None:
-        """Set whom to ask about which client."""
-        self._object.write("orders", orders)
+        """Set whom to ask about which client; what it knows already is not told again."""
+        news = {
+            client: order for client, order in orders.items() if self._orders.get(client) != order
+        }
+        self._object.write("orders", news)
+        self._orders |= news
 
     def set_settings(self, settings: Settings) -> None:
         """Change how it behaves, while it runs."""

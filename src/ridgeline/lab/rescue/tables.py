@@ -16,22 +16,26 @@ Prefix: TypeAlias = IPv4Network | IPv6Network
 PORT: Final = 6080
 """GUE over UDP (draft-ietf-intarea-gue, section 7)."""
 TOKEN_BYTES: Final = 8
-MAX_SITES: Final = 16
+MAX_SITES: Final = 1024
 MAX_HOPS: Final = 12
-OVERHEAD4: Final = 20 + 8 + 28
+"""Sites that a packet may be sent to, one after another."""
+MAX_ASKED: Final = MAX_HOPS + 1
+"""Sites that are remembered per client prefix: one of them may be the site that looks."""
+OVERHEAD4: Final = 20 + 8 + 40
 """Bytes that wrapping adds: IPv4, UDP, GUE with our part."""
-OVERHEAD6: Final = 40 + 8 + 28
+OVERHEAD6: Final = 40 + 8 + 40
 NO_QUIC: Final = 7
 """Config rotation bits that no connection ID of ours has (QUIC-LB, section 3.1)."""
+_ONE_OCTET: Final = 256
 
 _IPIP, _IPV6, _UDP = 4, 41, 17
 _SECOND_NS: Final = 1_000_000_000
-_SETTINGS: Final = struct.Struct("=8sQQIIII2s2sHH")
+_SETTINGS: Final = struct.Struct("=8sQQIIIHH2s2sHH")
 _SITE: Final = struct.Struct("=16s16sQQII")
-_ORDER: Final = struct.Struct("=B15s")
-_GUE: Final = struct.Struct("!BBHBBBB8s12s")
-_GUE_FIRST: Final = 6
-_VERSION: Final = 1
+_ORDER: Final = struct.Struct(f"=H{MAX_ASKED}H")
+_GUE: Final = struct.Struct(f"!BBHBBBB8s{MAX_HOPS}H")
+_GUE_FIRST: Final = 9
+_VERSION: Final = 2
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
@@ -94,11 +98,17 @@ class Settings:
             self.n_sites,
             self.mtu,
             self.quic_config,
+            quic_site_bytes(self.n_sites),
             self.port.to_bytes(2, "big"),
             self.quic_port.to_bytes(2, "big"),
             self.mtu - OVERHEAD4 - 40,
             self.mtu - OVERHEAD6 - 60,
         )
+
+
+def quic_site_bytes(n_sites: int) -> int:
+    """Say how many octets of a QUIC connection ID name its site, after the first (QUIC-LB)."""
+    return 1 if n_sites <= _ONE_OCTET else 2
 
 
 def address_bytes(address: Address) -> bytes:
@@ -118,8 +128,8 @@ EVERYBODY: Final = struct.pack("=I", 0) + bytes(16)
 
 def order_value(sites: Sequence[int]) -> bytes:
     """Make ``struct order``: the sites to ask, first to last."""
-    known = bytes(sites[:15])
-    return _ORDER.pack(len(known), known)
+    known = sites[:MAX_ASKED]
+    return _ORDER.pack(len(known), *_filled(known, MAX_ASKED))
 
 
 def site_value(four: Address | None, six: Address | None, mtu: int) -> bytes:
@@ -140,8 +150,6 @@ class Wrapped:
     """A packet on its way to another site, as seen on the wire from the GUE header on."""
 
     token: bytes
-    origin: int
-    """Index of the site that wrapped it first."""
     at: int
     """Which of the hops it is on its way to."""
     hops: tuple[int, ...]
@@ -152,8 +160,8 @@ class Wrapped:
 def wrap(packet: Wrapped) -> bytes:
     """Write the payload of the UDP datagram."""
     protocol = _IPIP if packet.inner[0] >> 4 == 4 else _IPV6
-    head = (_GUE_FIRST, protocol, 0, _VERSION, packet.at, len(packet.hops), packet.origin)
-    return _GUE.pack(*head, packet.token, bytes(packet.hops)) + packet.inner
+    head = (_GUE_FIRST, protocol, 0, _VERSION, packet.at, len(packet.hops), 0)
+    return _GUE.pack(*head, packet.token, *_filled(packet.hops, MAX_HOPS)) + packet.inner
 
 
 def unwrap(payload: bytes) -> Wrapped:
@@ -166,14 +174,12 @@ def unwrap(payload: bytes) -> Wrapped:
     """
     if len(payload) < _GUE.size:
         raise ValueError(f"{len(payload)} bytes are too few for a wrapped packet")
-    first, protocol, flags, version, at, n, origin, token, hops = _GUE.unpack_from(payload)
+    first, protocol, flags, version, at, n, _, token, *hops = _GUE.unpack_from(payload)
     if (first, flags, version) != (_GUE_FIRST, 0, _VERSION) or protocol not in (_IPIP, _IPV6):
         raise ValueError("not a wrapped packet of ours")
     if n > MAX_HOPS or at >= n:
         raise ValueError(f"on its way to hop {at} of {n}")
-    return Wrapped(
-        token=token, origin=origin, at=at, hops=tuple(hops[:n]), inner=payload[_GUE.size :]
-    )
+    return Wrapped(token=token, at=at, hops=tuple(hops[:n]), inner=payload[_GUE.size :])
 
 
 def order_table(
@@ -183,3 +189,7 @@ def order_table(
     table = {EVERYBODY: order_value(everybody)}
     table.update((client_key(prefix), order_value(sites)) for prefix, sites in orders)
     return table
+
+
+def _filled(sites: Sequence[int], n: int) -> list[int]:
+    return [*sites, *[0] * (n - len(sites))]

@@ -8,9 +8,10 @@
 // (draft-ietf-intarea-gue) over UDP and sends it to the site that most probably owns it: where the
 // client's prefix landed before. A site that does not own it either passes it on to the next of the
 // list that the packet carries; the last one leaves it to its kernel. The owner answers the client
-// directly. No state is kept per connection, here or elsewhere.
+// directly. No state is kept per connection, here or elsewhere. However many sites there are, a
+// packet visits at most MAX_HOPS of them, and each at most once.
 //
-//   outer IP | UDP (6080) | GUE, 4 bytes | ours, 24 bytes | the packet as it came
+//   outer IP | UDP (6080) | GUE, 4 bytes | ours, 36 bytes | the packet as it came
 //
 // Also sent on: ICMP "too big" that quotes such a flow (RFC 1191, RFC 8201), and QUIC whose
 // connection ID names another site (draft-ietf-quic-load-balancers, plaintext).
@@ -30,11 +31,11 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define MAX_SITES 16
+#define MAX_SITES 1024 /* the loader makes the table as small as the network */
 #define MAX_HOPS 12
 #define L3 ETH_HLEN
-#define GUE_FIRST 6 /* version 0, data, six words of ours */
-#define OURS_VERSION 1
+#define GUE_FIRST 9 /* version 0, data, nine words of ours */
+#define OURS_VERSION 2
 #define IP_DF 0x4000
 #define IP_FRAGMENT 0x3fff /* more fragments, or an offset */
 #define SECOND 1000000000ULL
@@ -55,7 +56,8 @@ struct settings {
 	__u32 self;	  /* our index among the sites */
 	__u32 n_sites;
 	__u32 mtu;	  /* of our link */
-	__u32 quic_config; /* config rotation bits of our connection IDs; 7: leave QUIC alone */
+	__u16 quic_config; /* config rotation bits of our connection IDs; 7: leave QUIC alone */
+	__u16 quic_bytes; /* of the site's number in them: 1 or 2 */
 	__u16 port;	  /* UDP, network order */
 	__u16 quic_port;  /* network order */
 	__u16 mss[2];	  /* most that a SYN-ACK may offer: IPv4, IPv6; 0: whatever it likes */
@@ -68,8 +70,8 @@ struct site {
 };
 
 struct order {
-	__u8 n;
-	__u8 site[15];
+	__u16 n;
+	__u16 site[MAX_HOPS + 1]; /* one may be the site that looks */
 };
 
 struct client {
@@ -150,9 +152,9 @@ struct gue {
 	__u8 version;
 	__u8 at; /* which hop this is on its way to */
 	__u8 n;
-	__u8 origin;
+	__u8 zero;
 	__u32 token[2];
-	__u8 hop[MAX_HOPS];
+	__be16 hop[MAX_HOPS];
 };
 
 struct wrap4 {
@@ -181,7 +183,7 @@ struct too_big6 {
 	__be32 mtu;
 };
 
-_Static_assert(sizeof(struct gue) == 28, "the GUE header and our part of it");
+_Static_assert(sizeof(struct gue) == 4 + 4 * GUE_FIRST, "the GUE header and our part of it");
 
 /* What a packet is to us. */
 enum kind { NOT_OURS, TCP, TCP_SYN, QUIC, ICMP };
@@ -191,7 +193,7 @@ struct packet {
 	__u32 six;		/* 0: IPv4, 1: IPv6 */
 	__u32 l3_bytes;		/* headers up to the transport */
 	__u32 l4_bytes;		/* TCP's header, for the size of a segment of several */
-	__u8 quic_site;
+	__u32 quic_site;
 	struct address client;	/* of the flow, whatever the packet is */
 	struct address service;
 	__be16 client_port, service_port;
@@ -328,13 +330,14 @@ static __always_inline int read_icmp(struct __sk_buff *skb, struct packet *packe
 	return ICMP;
 }
 
-/* The first octet of our connection IDs: three bits of configuration; the second is the site. */
+/* The first octet of our connection IDs: three bits of configuration; then the site's number. */
 static __always_inline int read_quic(struct __sk_buff *skb, struct packet *packet,
 				     const struct settings *set)
 {
 	__u32 at = L3 + packet->l3_bytes;
 	struct udphdr udp;
-	__u8 head[6], id[2];
+	__u8 head[6], id[3];
+	__u32 site;
 
 	if (set->quic_config > 6 || bpf_skb_load_bytes(skb, at, &udp, sizeof(udp)))
 		return NOT_OURS;
@@ -348,7 +351,8 @@ static __always_inline int read_quic(struct __sk_buff *skb, struct packet *packe
 		__u8 handshake = version == QUIC_V2 ? 0x30 : 0x20;
 
 		/* Until the handshake the client made the ID up (RFC 9000, section 7.2). */
-		if ((head[0] & 0x30) != handshake || head[5] < 2)
+		if ((head[0] & 0x30) != handshake ||
+		    head[5] < 1 + set->quic_bytes)
 			return NOT_OURS;
 		at += 6;
 	} else {
@@ -356,9 +360,10 @@ static __always_inline int read_quic(struct __sk_buff *skb, struct packet *packe
 	}
 	if (bpf_skb_load_bytes(skb, at, id, sizeof(id)))
 		return NOT_OURS;
-	if (id[0] >> 5 != set->quic_config || id[1] >= set->n_sites)
+	site = set->quic_bytes == 1 ? id[1] : (__u32)id[1] << 8 | id[2];
+	if (id[0] >> 5 != set->quic_config || site >= set->n_sites)
 		return NOT_OURS;
-	packet->quic_site = id[1];
+	packet->quic_site = site;
 	packet->l4_bytes = sizeof(udp);
 	return QUIC;
 }
@@ -486,12 +491,12 @@ __noinline int choose(struct gue *gue, const struct address *client, __u32 self)
 	order = bpf_map_lookup_elem(&orders, &key);
 	if (!order)
 		return 0;
-	for (i = 0; i < sizeof(order->site); i++) {
+	for (i = 0; i < MAX_HOPS + 1; i++) {
 		if (i >= order->n || n >= MAX_HOPS)
 			break;
 		if (order->site[i] == self)
 			continue;
-		gue->hop[n & 15 ? n : 0] = order->site[i];
+		gue->hop[n] = bpf_htons(order->site[i]);
 		n++;
 	}
 	gue->n = n;
@@ -575,7 +580,7 @@ __noinline int send(struct __sk_buff *skb, const struct packet *packet, struct g
 		return TC_ACT_OK;
 	six = packet->six & 1;
 	self = set->self;
-	to = gue->hop[gue->at & 15];
+	to = bpf_ntohs(gue->hop[gue->at]);
 	ours = bpf_map_lookup_elem(&sites, &self);
 	theirs = bpf_map_lookup_elem(&sites, &to);
 	if (!ours || !theirs)
@@ -645,8 +650,9 @@ static __always_inline void learn_mtu(struct __sk_buff *skb, __u32 six, __u32 at
 				      const struct settings *set)
 {
 	struct address us = {}, them = {};
-	__u32 bytes = 0, mtu, i;
+	__u32 bytes = 0, mtu, to;
 	struct udphdr udp;
+	struct site *site;
 	struct gue gue;
 	__u8 head[8];
 
@@ -663,19 +669,15 @@ static __always_inline void learn_mtu(struct __sk_buff *skb, __u32 six, __u32 at
 	if (bpf_skb_load_bytes(skb, at + bytes, &udp, sizeof(udp)) || udp.dest != set->port)
 		return;
 	if (bpf_skb_load_bytes(skb, at + bytes + sizeof(udp), &gue, sizeof(gue)) ||
-	    !is_trusted(&gue, set))
+	    !is_trusted(&gue, set) || gue.at >= MAX_HOPS)
 		return; /* not ours, or a router that quotes too little to prove it */
-	for (i = 0; i < MAX_SITES; i++) {
-		__u32 key = i;
-		struct site *site = bpf_map_lookup_elem(&sites, &key);
-
-		if (site && same(&site->at[six & 1], &them)) {
-			site->mtu[six & 1] = mtu;
-			site->lowered_ns[six & 1] = bpf_ktime_get_ns();
-			count(NARROW);
-			return;
-		}
-	}
+	to = bpf_ntohs(gue.hop[gue.at]);
+	site = bpf_map_lookup_elem(&sites, &to);
+	if (!site || !same(&site->at[six & 1], &them))
+		return;
+	site->mtu[six & 1] = mtu;
+	site->lowered_ns[six & 1] = bpf_ktime_get_ns();
+	count(NARROW);
 }
 
 /* Read a wrapped packet's list; 0 unless a site of ours made it. */
@@ -749,9 +751,8 @@ int rescue_in(struct __sk_buff *skb)
 	if (wrapped) {
 		gue.at++;
 	} else {
-		gue.origin = self;
 		if (packet.kind == QUIC) {
-			gue.hop[0] = packet.quic_site;
+			gue.hop[0] = bpf_htons(packet.quic_site);
 			gue.n = 1;
 		} else {
 			choose(&gue, &packet.client, self);
