@@ -3,7 +3,7 @@
 The least still says what every answer of ours says: which site it is, and what the cache did.
 
 Knot, Unbound, nginx, and nginx with Varnish, each on loopback, A and B by turns; what counts is
-queries or requests for each second of processor time that the server used (`/proc/PID/stat`).
+queries or requests for each second of processor time that the server used (`/proc/PID/task/TID/schedstat`).
 """
 
 import os
@@ -44,7 +44,6 @@ WARM_S = 0.5
 LOSS_PCT = 2.0
 BUDGET_MB = 40.0
 BUDGET_MS = 300.0
-TICKS = os.sysconf("SC_CLK_TCK")
 IDENTITY = SiteIdentity(site="nrt", network="bench-anycast", domain="bench-anycast.example")
 ZONE = """\
 $ORIGIN example.test.
@@ -77,12 +76,14 @@ def cpu_s(leader: int) -> float:
     total = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            if int(stat.read_text().rpartition(")")[2].split()[2]) != leader:
+                continue
+            # stat counts whole ticks; schedstat nanoseconds, for each thread.
+            for thread in stat.parent.glob("task/*/schedstat"):
+                total += int(thread.read_text().split()[0])
         except OSError:
             continue
-        if int(fields[2]) == leader:
-            total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+    return total / 1e9
 
 
 def pss_mb(leader: int) -> float:

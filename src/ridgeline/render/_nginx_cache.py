@@ -13,10 +13,12 @@ MAPS: Final = r"""
         "~(?<code>\d\d\d):(.*[ ,])?[0-9.]+$" "; fwd-status=$code";
         default "";
     }
-    map "$request_method:$upstream_cache_status:$upstream_status" $cache_status {
-        GET:HIT:            "hit";  # most of all requests: a plain word is found faster
+    map $upstream_cache_status $cache_status {
+        HIT     "hit";  # most of all requests: a plain word is found fastest
+        default $rarer_status;
+    }
+    map "$request_method:$upstream_cache_status:$upstream_status" $rarer_status {
         ~^(?!GET:|HEAD:)    "fwd=method$fwd_status";
-        ~:HIT:              "hit";
         ~:UPDATING:         "hit; detail=stale-while-revalidate";
         ~:STALE:$           "hit; detail=stale-while-revalidate";  # answered first, renewed behind
         ~:STALE:            "fwd=stale$fwd_status; detail=stale-if-error";
@@ -24,7 +26,11 @@ MAPS: Final = r"""
         ~:BYPASS:           "fwd=bypass$fwd_status";
         default             "fwd=miss$fwd_status";
     }
-    map $upstream_cache_status $cache_word { "" BYPASS; default $upstream_cache_status; }
+    map $upstream_cache_status $cache_timing {  # Server-Timing; a hit waited for no origin
+        HIT     "cdn-cache;desc=HIT";
+        ""      "cdn-cache;desc=BYPASS$origin_ms";
+        default "cdn-cache;desc=$upstream_cache_status$origin_ms";
+    }
     map $upstream_header_time $origin_ms {  # nginx counts seconds, Server-Timing milliseconds
         ""                           "";
         ~^0\.0*(?<ms>\d+)$           ", origin;dur=$ms";
@@ -86,4 +92,4 @@ PROXY: Final = """\
             proxy_hide_header X-Edge-Cache;
             add_header Cache-Status "@HOST@; $cache_status" always;
             add_header Via "1.1 @HOST@" always;
-            add_header Server-Timing "cdn-cache;desc=$cache_word$origin_ms" always;"""
+            add_header Server-Timing $cache_timing always;"""
