@@ -23,7 +23,8 @@ from ridgeline.agent.requests import read_request
 from ridgeline.agent.systemd import Notifier
 from ridgeline.errors import InputError
 
-UNIT = Path(__file__).parents[3] / "contrib" / "systemd" / "ridgeline-agent.service"
+ROOT = Path(__file__).parents[3]
+UNIT = ROOT / "contrib" / "systemd" / "ridgeline-agent.service"
 RUN = "import sys; from ridgeline.app.agent import run_agent; run_agent(sys.argv[1], 'nrt')"
 SPEC = """\
 network: example-anycast
@@ -98,6 +99,24 @@ def agent(tmp_path: Path) -> Iterator[Process]:
         yield made
     finally:
         made.close()
+
+
+def names_in(document: object) -> set[str]:
+    """Name the keys of a document and of all that it holds."""
+    if isinstance(document, list):
+        return set().union(*map(names_in, document))
+    if not isinstance(document, dict):
+        return set()
+    return set(document).union(*(names_in(value) for value in document.values()))
+
+
+def test_every_field_of_its_status_is_described(agent: Process) -> None:
+    page = (ROOT / "docs" / "reference" / "json.md").read_text()
+    section = page.split("\n## ridgeline.agent/1\n", 1)[1].split("\n## ", 1)[0]
+    agent.ask("drain", reason="disks")
+    said = names_in(agent.ask("status")) - {"schema"}
+    assert {"prefixes", "left_s", "waits"} <= said
+    assert said <= set(re.findall(r"\w+", section))
 
 
 def test_the_watchdog_hears_three_times_as_often_as_it_wants(agent: Process) -> None:
