@@ -95,9 +95,12 @@ def _fingerprints(site: EdgeSite) -> str:
     return "".join(f"{name}={value}\\n" for name, value in site.fingerprints)
 
 
-def map_lines(site: EdgeSite) -> list[str]:
-    """Return the maps and zones that stand before the servers."""
-    lines = [fill(MAPS, site)]
+def map_lines(site: EdgeSite, *, received: str = "$server_protocol") -> list[str]:
+    """Return the maps and zones that stand before the servers.
+
+    `received` is the variable that names the protocol in which the client asked.
+    """
+    lines = [fill(MAPS, site).replace("$server_protocol", received)]
     if site.shield:
         lines.append(fill(_SHIELD_MAPS, site))
     if site.rate_limit is not None:

@@ -7,12 +7,8 @@ or lines of our own.
 from typing import Final
 
 RECEIVE: Final = r"""
+# Fields that begin with x-edge are ours: nginx lets none in, in a request or an answer.
 sub vcl_recv {
-    if (req.restarts == 0) {
-        unset req.http.x-edge-state;  # "held": a stale answer is there; "failed": the origin failed
-        unset req.http.x-edge-fwd;
-        set req.grace = 1y;
-    }
     if (local.socket == "control") { call edge_control; }
     if (req.url == "@HEALTH@") { return (synth(701)); }
     # Never piped: a pipe would go round the cache, its identity and its invalidation.
@@ -26,15 +22,17 @@ sub vcl_recv {
             std.tolower(regsuball(req.http.Accept-Language, "[[:space:]]+", ""));
     }
 @POLICY@
-    # Once more without the stale answer that was found; if the origin fails, with it again.
-    if (req.http.x-edge-state == "held") { set req.grace = 0s; }
-    if (req.http.x-edge-state == "failed") { set req.grace = 1y; }
+    # Once more without the stale answer that is "held"; if the origin "failed", with it again.
+    if (req.restarts > 0) {
+        set req.grace = 1y;
+        if (req.http.x-edge-state == "held") { set req.grace = 0s; }
+    }
     return (hash);
 }
 
 # What the origin is told decides what it answers: so all of that is in the key.
 sub vcl_hash {
-    hash_data(req.http.X-Forwarded-Proto);
+    hash_data(req.http.X-Edge-Tls);
     hash_data(req.http.Host);
     hash_data(req.url);
     return (lookup);
@@ -44,13 +42,11 @@ sub vcl_hit {
     if (obj.ttl >= 0s) { return (deliver); }
     # stale-while-revalidate (RFC 5861, section 3): answer, and renew behind.
     if (obj.ttl + std.duration(obj.http.x-edge-swr, 0s) >= 0s) {
-        set req.http.x-edge-fwd = "hit; detail=stale-while-revalidate";
         return (deliver);
     }
     # stale-if-error (section 4): the origin is known to be ill, or has just failed.
     if (req.http.x-edge-state == "failed" || !std.healthy(req.backend_hint)) {
         set req.http.x-edge-state = "failed";
-        set req.http.x-edge-fwd = "fwd=stale; detail=stale-if-error";
         return (deliver);
     }
     set req.http.x-edge-state = "held";
@@ -77,79 +73,62 @@ STANDARDS_POLICY: Final = """\
         set req.http.x-edge-fwd = "bypass";
         return (pass);
     }
+    # The order of languages says nothing (RFC 9110, section 12.5.4); many origins take it otherwise.
+    if (req.http.Accept-Language ~ "^[a-z0-9*-]+(,[a-z0-9*-]+)+$") {
+        set req.http.Accept-Language =
+            regsub(std.querysort("/?" + regsuball(req.http.Accept-Language, ",", "&")), "^/.", "");
+        set req.http.Accept-Language = regsuball(req.http.Accept-Language, "&", ",");
+    }
 """
 
 DELIVER: Final = r"""
+# What is delivered from the cache passes here most often: what can be, is said when it is stored.
 sub vcl_deliver {
-    # An unsafe request that went well changes what we hold (RFC 9111, section 4.4).
-    if (req.method !~ "^(GET|HEAD|OPTIONS|TRACE)$" && resp.status >= 200 && resp.status < 400) {
+    if (obj.hits > 0) {
+        # Each cache adds to what those nearer to the origin said (RFC 9211, section 2).
+        if (obj.ttl >= 0s) {
+            set resp.http.Cache-Status = resp.http.x-edge-said + "@HOST@; hit; ttl="
+                + std.integer(duration=obj.ttl, fallback=0);
+            set resp.http.Server-Timing = "cdn-cache;desc=HIT";
+        } else {
+            if (req.http.x-edge-state == "failed") {
+                set resp.http.Cache-Status =
+                    resp.http.x-edge-said + "@HOST@; fwd=stale; detail=stale-if-error";
+            } else {
+                set resp.http.Cache-Status =
+                    resp.http.x-edge-said + "@HOST@; hit; detail=stale-while-revalidate";
+            }
+            set resp.http.Server-Timing = "cdn-cache;desc=STALE";
+        }
+    } elsif (req.method != "GET" && req.method !~ "^(HEAD|OPTIONS|TRACE)$"
+             && resp.status >= 200 && resp.status < 400) {
+        # An unsafe request that went well changes what we hold (RFC 9111, section 4.4).
         call edge_invalidate;
     }
     # The core compares one tag; a client may send a list (RFC 9110, section 13.1.2).
-    if (resp.status == 200 && resp.http.ETag && req.http.If-None-Match) {
+    if (req.http.If-None-Match && resp.status == 200 && resp.http.ETag) {
         if (req.http.If-None-Match == "*"
             || std.strstr(req.http.If-None-Match, regsub(resp.http.ETag, "^W/", ""))) {
             set req.http.If-None-Match = resp.http.ETag;
-        }
-    }
-    # Each cache adds to what those nearer to the origin said (RFC 9211, section 2).
-    std.collect(resp.http.Cache-Status);
-    set req.http.x-edge-said = regsub(resp.http.Cache-Status, "(.)$", "\1, ") + "@HOST@; ";
-    if (req.http.x-edge-fwd ~ "^(hit|fwd)") {
-        set resp.http.Cache-Status = req.http.x-edge-said + req.http.x-edge-fwd;
-        set resp.http.Server-Timing = "cdn-cache;desc=STALE";
-    } elsif (obj.hits > 0 && !req.http.x-edge-fwd) {
-        set resp.http.Cache-Status =
-            req.http.x-edge-said + "hit; ttl=" + std.integer(real=std.real(duration=obj.ttl, fallback=0), fallback=0);
-        set resp.http.Server-Timing = "cdn-cache;desc=HIT";
-    } else {
-        if (req.http.x-edge-fwd) {
-            set resp.http.Cache-Status =
-                req.http.x-edge-said + "fwd=" + req.http.x-edge-fwd + "; fwd-status=" + resp.status;
-            set resp.http.Server-Timing = "cdn-cache;desc=BYPASS";
-        } else {
-            set resp.http.Cache-Status = req.http.x-edge-said + "fwd=" + resp.http.x-edge-fetch;
-            set resp.http.Server-Timing = "cdn-cache;desc=MISS";
-        }
-        if (resp.http.x-edge-ms) {
-            set resp.http.Server-Timing =
-                resp.http.Server-Timing + ", origin;dur=" + resp.http.x-edge-ms;
         }
     }
     # nginx put aside the range of an answer that is whole: the core would refuse it.
     if (resp.http.x-edge-range && !req.http.Range) {
         set resp.http.Content-Range = resp.http.x-edge-range;
     }
-    if (req.http.X-Edge-Tier != "shield") { unset resp.http.Surrogate-Key; }
-    std.collect(resp.http.Via);
-    set resp.http.Via = regsub(resp.http.Via, "1\.1 [^ ,]+ \(Varnish/[0-9.]+\)$", "1.1 @HOST@");
-    unset resp.http.X-Varnish;
-    call edge_hide;
+    set resp.http.Via = resp.http.x-edge-via + "1.1 @HOST@";
     return (deliver);
-}
-
-sub edge_hide {
-    unset resp.http.x-edge-url;
-    unset resp.http.x-edge-host;
-    unset resp.http.x-edge-swr;
-    unset resp.http.x-edge-cc;
-    unset resp.http.x-edge-fetch;
-    unset resp.http.x-edge-ms;
-    unset resp.http.x-edge-etag;
-    unset resp.http.x-edge-md5;
-    unset resp.http.x-edge-range;
 }
 
 # Of our own host alone: another's pages are not this answer's to change.
 sub edge_invalidate {
-    ban("obj.http.x-edge-url == " + req.url + " && obj.http.x-edge-host == " + req.http.Host);
+    ban("obj.http.x-edge-page == " + req.http.Host + req.url);
     if (resp.http.Location) {
         set req.http.x-edge-also =
             regsub(resp.http.Location, "^https?://([^/?#]+)", "");
         if ((resp.http.Location ~ "^/[^/]" || regsub(resp.http.Location, "^https?://([^/?#:]+).*$", "\1")
              == req.http.Host) && req.http.x-edge-also ~ {"^/[^\s"\\]*$"}) {
-            ban("obj.http.x-edge-url == " + req.http.x-edge-also
-                + " && obj.http.x-edge-host == " + req.http.Host);
+            ban("obj.http.x-edge-page == " + req.http.Host + req.http.x-edge-also);
         }
     }
     if (resp.http.Content-Location) {
@@ -158,8 +137,7 @@ sub edge_invalidate {
         if ((resp.http.Content-Location ~ "^/[^/]"
              || regsub(resp.http.Content-Location, "^https?://([^/?#:]+).*$", "\1") == req.http.Host)
             && req.http.x-edge-also ~ {"^/[^\s"\\]*$"}) {
-            ban("obj.http.x-edge-url == " + req.http.x-edge-also
-                + " && obj.http.x-edge-host == " + req.http.Host);
+            ban("obj.http.x-edge-page == " + req.http.Host + req.http.x-edge-also);
         }
     }
     unset req.http.x-edge-also;
@@ -212,8 +190,7 @@ sub edge_control {
     if (req.url !~ {"^/[^\s"\\]*$"} || req.http.Host !~ "^[A-Za-z0-9_.:\[\]-]+$") {
         return (synth(400, "Names neither a key nor a URL"));
     }
-    if (!std.ban("obj.http.x-edge-url == " + req.url + " && obj.http.x-edge-host == "
-        + std.tolower(req.http.Host))) { return (synth(500, std.ban_error())); }
+    if (!std.ban("obj.http.x-edge-page == " + std.tolower(req.http.Host) + req.url)) { return (synth(500, std.ban_error())); }
     return (synth(200, "Purged by URL"));
 }
 """

@@ -74,6 +74,10 @@ def render_varnish(site: EdgeSite, policy: VarnishPolicy | None = None) -> str:
         ("@DICTIONARY@", answer.DICTIONARY),
         ("@WRONG_TYPE@", answer.WRONG_TYPE),
         ("@INTEGER@", answer.INTEGER),
+        ("@MONTHS@", answer.MONTHS),
+        ("@MONTH@", answer.MONTH),
+        ("@DAY@", answer.DAY),
+        ("@TIME@", answer.TIME),
     ):
         text = text.replace(word, value)
     return text

@@ -1,5 +1,10 @@
 """What tries to poison either edge's cache, or to smuggle a request past it, does not."""
 
+import contextlib
+import http.client
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -66,13 +71,22 @@ def test_nobody_speaks_for_the_edge_itself(edge: Running) -> None:
         "X-Edge-State": "failed",
         "X-Edge-Fwd": "hit",
         "X-Edge-Via": "x",
+        "X-Edge-From": "HTTP/9.9 203.0.113.1",
+        "X-Edge-Tls": "on",
+        "X-Edge-Again": "1",
     }
-    edge.origin.pages[path].headers |= {"X-Edge-Etag": '"evil"', "X-Served-By": "evil"}
+    theirs = ("Page", "Said", "Via", "Swr", "Md5")
+    edge.origin.pages[path].headers |= {f"X-Edge-{name}": "evil" for name in theirs}
+    edge.origin.pages[path].headers |= {"X-Served-By": "evil"}
     edge.origin.pages[path].headers |= {"Surrogate-Key": "all"}
     answer = fetch(EDGE, path, headers=ours)
     assert answer.cache == "fwd=miss; fwd-status=200"
     assert answer.headers.get_all("X-Served-By") == ["nrt"]
     assert "Surrogate-Key" not in answer.headers
+    asked = edge.origin.asked[-1].headers
+    assert (asked["X-Forwarded-For"], asked["X-Forwarded-Proto"]) == ("127.0.0.1", "http")
+    assert asked["Via"] == "1.1 nrt.example-anycast.example"
+    assert fetch(EDGE, path).cache == "hit"
     if edge.engine == "varnish":  # which keeps words of its own in fields of that name
         assert "evil" not in str(answer.headers)
 
@@ -220,3 +234,75 @@ def test_an_error_of_the_origin_is_not_kept(edge: Running) -> None:
     assert fetch(EDGE, path).status == 500
     page.status, page.headers = 200, dict(KEEP)
     assert fetch(EDGE, path).status == 200
+
+
+@contextlib.contextmanager
+def lying_origin(said: bytes) -> Iterator[list[bytes]]:
+    """Run an origin that answers any request with these bytes and closes."""
+    asked: list[bytes] = []
+    with socket.create_server((str(ORIGIN), HTTP_PORT)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    line, _ = listener.accept()
+                    with line:
+                        asked.append(line.recv(65536))
+                        line.sendall(said)
+
+        answering = threading.Thread(target=answer, daemon=True)
+        answering.start()
+        yield asked
+        listener.shutdown(socket.SHUT_RDWR)
+        answering.join()  # while it waits, it holds the port
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 100\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nshort",
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Len",
+        b"nonsense\r\n\r\n",
+    ],
+    ids=range(6),
+)
+def test_nothing_truncated_or_broken_is_kept(edge: Running, said: bytes) -> None:
+    path = edge.page()
+    edge.origin.down()
+    try:
+        with lying_origin(said) as asked:
+            # Either a 502 or, once the header is sent, no end; nginx alone passes nonsense on.
+            broken = (http.client.IncompleteRead, http.client.BadStatusLine, ConnectionError)
+            with contextlib.suppress(*broken):
+                assert fetch(EDGE, path).status == 502
+            assert asked
+    finally:
+        edge.origin.up()
+    whole = fetch(EDGE, path)
+    assert (whole.status, whole.body, whole.cache) == (200, b"hello\n", "fwd=miss; fwd-status=200")
+
+
+def test_a_stale_answer_outlives_an_origin_that_breaks_off(edge: Running) -> None:
+    lies = [b"", b"HTTP/1.1 200 OK\r\nCache-Con"]
+    if edge.engine == "varnish":
+        lies.append(b"nonsense\r\n\r\n")  # which nginx alone takes for HTTP/0.9
+    pages = [
+        (edge.page(**{"Cache-Control": f"max-age=1{more}"}), lie, status)
+        for lie in lies
+        for more, status in ((", stale-if-error=60", 200), ("", 502))
+    ]
+    for path, _, _ in pages:
+        fetch(EDGE, path)
+    time.sleep(2.1)  # nginx counts whole seconds
+    edge.origin.down()
+    try:
+        for path, lie, status in pages:
+            with lying_origin(lie):
+                answer = fetch(EDGE, path)
+            assert (answer.status, answer.body == b"hello\n") == (status, status == 200), lie
+            assert (answer.cache == "fwd=stale; detail=stale-if-error") == (status == 200), lie
+    finally:
+        edge.origin.up()
