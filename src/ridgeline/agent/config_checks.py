@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from ridgeline.agent.checks.plan import (
     FLAGS,
@@ -12,6 +13,7 @@ from ridgeline.agent.checks.plan import (
     ConsistencyCheck,
     DnsCheck,
     ExecCheck,
+    ExpectedCheck,
     HttpCheck,
     IcmpCheck,
     PlannedCheck,
@@ -60,7 +62,7 @@ _CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "exec": ("command",),
     "process": ("pidfile",),
     "unit": ("name",),
-    "consistency": ("file", "expect", "own"),
+    "consistency": ("file", "expect", "own", "expected", "folder"),
 }
 _COMMON: Final = ("address", "interval", "timeout", "rise", "fall", "shared")
 
@@ -99,7 +101,9 @@ class CheckReader:
             )
         for index in range(len(listed_checks.nodes)):
             planned += self._checks(service, (*where, "checks", index))
-        if planned and all(isinstance(one.check, ConsistencyCheck) for one in planned):
+        if planned and all(
+            isinstance(one.check, ConsistencyCheck | ExpectedCheck) for one in planned
+        ):
             # Being like the others says nothing of answering.
             planned = [*self._default_checks(service), *planned]
         return ServicePlan(
@@ -155,7 +159,7 @@ class CheckReader:
         if timeout > interval:
             message = f"the timeout ({timeout:g}s) is longer than the interval ({interval:g}s)"
             self.nodes.report.problem(here, message)
-        make = self._zones_maker(service, here) if kind == "zones" else self._maker(kind, here)
+        make = self._maker_for(kind, service, here)
         addresses: tuple[Address | None, ...] = service.addresses
         one = self.nodes.one((*here, "address"), parse_address, None)
         if one is not None:
@@ -184,6 +188,20 @@ class CheckReader:
             if (made := make(address)) is not None
         ]
 
+    def _maker_for(
+        self, kind: str, service: Service, here: Location
+    ) -> Callable[[Address | None], Check | None]:
+        """Read what the check needs, and return what makes it for an address."""
+        match kind:
+            case "zones":
+                return self._zones_maker(service, here)
+            case "consistency" if "expected" in self.nodes.entries(here):
+                return self._expected(service, here)
+            case "consistency":
+                return self._consistency(here)
+            case _:
+                return self._maker(kind, here)
+
     def _maker(self, kind: str, here: Location) -> Callable[[Address | None], Check | None]:
         make: Callable[[Address], Check]
         match kind:
@@ -204,8 +222,6 @@ class CheckReader:
                     message = "`command` is missing, such as [/usr/local/bin/check-it, --fast]"
                     self.nodes.report.problem(here, message)
                 return lambda _: ExecCheck(command=command)
-            case "consistency":
-                return self._consistency(here)
             case "process":
                 pidfile = self.nodes.required((*here, "pidfile"), parse_path, "")
                 return lambda _: ProcessCheck(pidfile=pidfile)
@@ -282,6 +298,9 @@ class CheckReader:
         )
 
     def _consistency(self, here: Location) -> Callable[[Address | None], Check | None]:
+        if "folder" in self.nodes.entries(here):
+            message = "`folder` goes with `expected`; with `file`, folders stand in `own`"
+            self.nodes.report.problem((*here, "folder"), message, at_key=True)
         file = self.nodes.required((*here, "file"), parse_path, "")
         expect = self.nodes.many((*here, "expect"), parse_fingerprint)
         if not expect and find(self.nodes.report.root, (*here, "expect")).node is None:
@@ -290,6 +309,26 @@ class CheckReader:
         own = self.nodes.many((*here, "own"), parse_own)
         sites = tuple(site.name for site in self._spec.sites)
         return lambda _: ConsistencyCheck(file=file, expect=expect, sites=sites, own=own)
+
+    def _expected(
+        self, service: Service, here: Location
+    ) -> Callable[[Address | None], Check | None]:
+        for name in ("file", "expect", "own"):
+            if name in self.nodes.entries(here):
+                message = f"`{name}` is said by the file that `expected` names; take one of the two"
+                self.nodes.report.problem((*here, name), message, at_key=True)
+        expected = self.nodes.one((*here, "expected"), parse_path, "")
+        folder = self.nodes.one((*here, "folder"), parse_path, "")
+        return lambda address: ExpectedCheck(
+            expected=expected,
+            service=service.name,
+            kind=service.kind,
+            asks=address or service.addresses[0],
+            host=urlsplit(service.origin).hostname or "",
+            tls=service.tls is not None,
+            sites=tuple(site.name for site in self._spec.sites),
+            folder=folder,
+        )
 
 
 def _plan(service: Service, label: str, check: Check) -> PlannedCheck:

@@ -359,6 +359,7 @@ class Agent:
         self.core = make_core(replace(config, policy=policy))
         self.core.adopt(before)
         self._engine = Engine(config.checks, self._checked)
+        self._engine.inherit(engine)
         engine.stop()
         self._engine.start()
         if self._voucher is not None:

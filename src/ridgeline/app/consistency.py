@@ -39,7 +39,12 @@ def consistency_of_lab(name: str) -> dict[str, Any]:
     """
     lab = LabPoints(name)
     try:
-        return compare_sites(asked_at_home(lab)).document(lab=name, asked="at the sites")
+        files: Mapping[str, Mapping[str, str]] = lab.ask("fingerprints")
+        more = {
+            site: {(service, "files"): value for service, value in found.items()}
+            for site, found in files.items()
+        }
+        return compare_sites(asked_at_home(lab), more).document(lab=name, asked="at the sites")
     finally:
         lab.close()
 
@@ -111,8 +116,16 @@ def _outside(
     )
 
 
-def compare_sites(asked: Mapping[str, Sequence[Asked]]) -> Consistency:
-    """Ask everything at every site, at once as far as that is wise, and compare."""
+def compare_sites(
+    asked: Mapping[str, Sequence[Asked]], known: Mapping[str, Facts] | None = None
+) -> Consistency:
+    """Ask everything at every site, at once as far as that is wise, and compare.
+
+    Parameters
+    ----------
+    known
+        Site -> what is known of it without asking.
+    """
     said: dict[str, Facts] = {site: {} for site in asked}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         jobs = [
@@ -130,6 +143,8 @@ def compare_sites(asked: Mapping[str, Sequence[Asked]]) -> Consistency:
                 _add_groups(said, at, Cookies(), "cookie keys", pool)
             if first.tls:
                 _add_groups(said, at, Tickets(), "ticket keys", pool)
+    for site in said.keys() & (known or {}).keys():
+        said[site] |= (known or {})[site]
     return compare(said)
 
 

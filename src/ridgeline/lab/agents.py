@@ -7,17 +7,20 @@ there includes; so a service that hangs is withdrawn, which nothing else in a la
 import asyncio
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ridgeline.errors import InputError, MachineError
-from ridgeline.lab.services.base import DaemonFiles
+from ridgeline.lab.services.base import DaemonFiles, write_whole
 from ridgeline.lab.zones import Zone
-from ridgeline.spec.model import Address, Spec
+from ridgeline.spec.model import Address, Service, ServiceKind, Spec
 
 NAME: Final = "agent"
 _ANNOUNCED_WITHIN_S: Final = 30.0
+_FOLLOWS_WITHIN_S: Final = 5.0
 _UNTIL_TOLD: Final = 3600.0
 _SETTINGS: Final = """\
 router: {{kind: bird, socket: {bird}, include: {folder}/routes.conf, neighbours: {neighbours}}}
@@ -38,64 +41,102 @@ def include_pattern(files: Path, node: str) -> str:
     return str(folder / "routes*.conf")
 
 
-def prepare_agent(
-    spec: Spec,
-    site: str,
-    *,
-    folder: Path,
-    bird: Path,
-    neighbours: Iterable[str],
-    zones: Iterable[Zone] = (),
-    primary: Iterable[Address] = (),
-) -> DaemonFiles:
-    """Write the agent's settings and say how to start it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSite:
+    """The agent of one site, and what it must know."""
 
-    Parameters
-    ----------
-    primary
-        Unicast addresses of the hidden primary: a site with older zones does not announce.
+    spec: Spec
+    site: str
+    folder: Path
+    """The agent's own."""
+    bird: Path
+    """Control socket of the BIRD that announces."""
+    neighbours: tuple[str, ...] = ()
+    primary: tuple[Address, ...] = ()
+    """Unicast addresses of the hidden primary: a site with older zones does not announce."""
+    expected: Path
+    """The file with what every site shall be (`ridgeline.lab.expected`)."""
+    server: Path | None
+    """Folder of the site's services; None where none runs."""
 
-    Raises
-    ------
-    InputError
-        The spec has no file that an agent could read.
-    """
-    path = Path(spec.file)
-    if not path.is_file():
-        raise InputError("agents read the spec by themselves: name a file, not standard input")
-    configuration = folder / "agent.yaml"
-    names = f"[{', '.join(neighbours)}]"
-    text = _SETTINGS.format(bird=bird, folder=folder, neighbours=names)
-    peers = ", ".join(f'"{address}"' for address in primary)
-    configuration.write_text(text + (_services(spec, zones, peers) if peers else ""))
-    argv = (sys.executable, "-m", "ridgeline", "agent", "run", str(path.resolve()))
-    return DaemonFiles(
-        name=NAME,
-        argv=(*argv, "--site", site, "--config", str(configuration)),
-        configuration=configuration,
-    )
+    @property
+    def configuration(self) -> Path:
+        """The agent's settings."""
+        return self.folder / "agent.yaml"
 
+    def write(self, zones: Iterable[Zone]) -> None:
+        """Write the settings, with checks of these zones."""
+        names = f"[{', '.join(self.neighbours)}]"
+        text = _SETTINGS.format(bird=self.bird, folder=self.folder, neighbours=names)
+        write_whole(self.configuration, text + self._services(tuple(zones)))
 
-def _services(spec: Spec, zones: Iterable[Zone], peers: str) -> str:
-    """Write the checks of what the primary feeds: each zone answers, and none is old."""
-    held = [zone.domain for zone in zones if zone.primary]
-    lines = ["services:"]
-    for service in spec.services:
-        if service.primary:
+    def start(self, zones: Iterable[Zone]) -> DaemonFiles:
+        """Write the files and say how to start it.
+
+        It reads a copy of the spec: what its author changes meanwhile is not what this lab runs.
+
+        Raises
+        ------
+        InputError
+            The spec has no file that an agent could read.
+        """
+        path = Path(self.spec.file)
+        if not path.is_file():
+            raise InputError("agents read the spec by themselves: name a file, not standard input")
+        copy = self.folder / "ridgeline.yaml"
+        write_whole(copy, path.read_text())
+        self.write(zones)
+        argv = (sys.executable, "-m", "ridgeline", "agent", "run", str(copy))
+        return DaemonFiles(
+            name=NAME,
+            argv=(*argv, "--site", self.site, "--config", str(self.configuration)),
+            configuration=self.configuration,
+        )
+
+    def zone_checks(self, zones: Iterable[Zone]) -> set[str]:
+        """Name the checks that ask for zones, as the agent itself will."""
+        return {
+            f"{service.name}/dns/{zone.domain.rstrip('.')}@{address}"
+            for service in self.spec.services
+            for zone in zones
+            if _holds(service, zone)
+            for address in service.addresses
+        }
+
+    def _services(self, zones: tuple[Zone, ...]) -> str:
+        """Write the checks: each zone answers, none is old, and all is as it is at every site."""
+        if self.server is None:
+            return ""
+        lines = ["services:"]
+        peers = ", ".join(f'"{address}"' for address in self.primary)
+        for service in self.spec.services:
+            if service.kind is ServiceKind.CUSTOM:
+                continue
+            held = [zone.domain for zone in zones if _holds(service, zone)]
             lines += [f"  {service.name}:", "    checks:"]
             lines += [f"      - dns: {{name: {zone}, type: SOA, flags: [aa]}}" for zone in held]
+            if service.primary and held:
+                lines.append(
+                    f"      - zones: {{zones: [{', '.join(held)}], peers: [{peers}], "
+                    f"grace: {_ZONES_GRACE}, interval: 1s, timeout: 1s}}"
+                )
             lines.append(
-                f"      - zones: {{zones: [{', '.join(held)}], peers: [{peers}], "
-                f"grace: {_ZONES_GRACE}, interval: 1s, timeout: 1s}}"
+                f'      - consistency: {{expected: "{self.expected}", folder: "{self.server}", '
+                "interval: 2s, timeout: 2s, rise: 1}"
             )
-    return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n"
+
+
+def _holds(service: Service, zone: Zone) -> bool:
+    return bool(service.zones) and service.primary == zone.primary
 
 
 class AgentOrigin:
     """A site's announcement, moved by its agent; takes what `BirdControl.toggle` takes."""
 
-    def __init__(self, folder: Path) -> None:
-        self._socket = folder / "agent.sock"
+    def __init__(self, agent: AgentSite) -> None:
+        self._agent = agent
+        self._socket = agent.folder / "agent.sock"
 
     async def toggle(self, wanted: Mapping[str, bool]) -> None:
         """Announce, drain or withdraw, whichever those switches of the lab's BIRD would mean."""
@@ -132,6 +173,28 @@ class AgentOrigin:
             if time.monotonic() > deadline:
                 raise MachineError(f"the agent at {self._socket.parent} does not announce: {last}")
             await asyncio.sleep(0.05)
+
+    async def follow(self, zones: Iterable[Zone], reload: Callable[[], None]) -> None:
+        """Have the agent check these zones and no others; it keeps all that it knows of the rest.
+
+        One that does not answer in time follows when it does.
+        """
+        wanted = self._agent.zone_checks(zones)
+        with suppress(MachineError, TimeoutError):
+            if await asyncio.wait_for(self._zone_checks(), 1) == wanted:
+                return
+        self._agent.write(zones)
+        reload()
+        deadline = time.monotonic() + _FOLLOWS_WITHIN_S
+        while time.monotonic() < deadline:
+            with suppress(MachineError, TimeoutError):
+                if await asyncio.wait_for(self._zone_checks(), _FOLLOWS_WITHIN_S) == wanted:
+                    return
+            await asyncio.sleep(0.02)
+
+    async def _zone_checks(self) -> set[str]:
+        names = [check["name"] for check in (await self._ask({"verb": "status"}))["checks"]]
+        return {name for name in names if name.partition("/")[2].startswith("dns/")}
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Speak to the control socket; `lab` and `agent` do not know each other's modules."""

@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,10 +25,11 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.agents import NAME, AgentOrigin, include_pattern, prepare_agent
+from ridgeline.lab.agents import NAME, AgentOrigin, AgentSite, include_pattern
 from ridgeline.lab.birdctl import BirdControl
 from ridgeline.lab.certificates import SYSTEM_TRUST, Certificates, trust_environment
 from ridgeline.lab.delay import LinkPlan, LinkShape, Wires, open_wires
+from ridgeline.lab.expected import Expectations
 from ridgeline.lab.namespaces import MS_BIND, NetworkNamespace, entered, mount
 from ridgeline.lab.nametree import NameTree
 from ridgeline.lab.netlink import Batch, RouteEvent, RouteEvents, VethEnd
@@ -94,6 +96,8 @@ class Fabric:
         self.certificates = Certificates(plan.spec, own)
         self.trusted: Path | None = None
         """The certificates that every program of the lab trusts; None where nothing speaks TLS."""
+        self.expected = Expectations(files, plan.nodes, self.place)
+        """What every site shall be, for the agents; it does nothing where there are none."""
         self._shuffle = shuffle
         self._namespaces: dict[str, NetworkNamespace] = {}
         self._controls: dict[str, BirdControl] = {}
@@ -180,22 +184,26 @@ class Fabric:
         """
         sites = [node.site for node in self.plan.of_kind(NodeKind.EDGE)]
         tell(f"agents: starting {len(sites)}")
+        self.expected.begin(self.zones)
         for site in sites:
             node = self.plan.origin_node(site)
             folder = self._files / node / NAME
             names = ("to_edge",) if node.startswith("server.") else ()
             bird = self._files / "bird" / f"{node}.ctl"
-            files = prepare_agent(
-                self.plan.spec,
-                site,
+            server = self._files / f"server.{site}"
+            agent = AgentSite(
+                spec=self.plan.spec,
+                site=site,
                 folder=folder,
                 bird=bird,
                 neighbours=names,
-                zones=self.zones,
-                primary=[a for p in self.plan.of_kind(NodeKind.PRIMARY) for a in unicast(p)],
+                primary=tuple(a for p in self.plan.of_kind(NodeKind.PRIMARY) for a in unicast(p)),
+                expected=self.expected.path,
+                server=server if node == server.name else None,
             )
+            files = agent.start(self.zones)
             self._start(node, files.name, files.argv, files.configuration)
-            self._agents[site] = AgentOrigin(folder)
+            self._agents[site] = AgentOrigin(agent)
         tell("agents: waiting until they announce")
         waiting = asyncio.gather(
             *(
@@ -204,6 +212,16 @@ class Fabric:
             )
         )
         await self._unless_start_fails(waiting)
+
+    async def agents_follow(self, zones: tuple[Zone, ...]) -> None:
+        """Have the agents of all sites check these zones and no others."""
+
+        def reload(site: str) -> Callable[[], None]:
+            daemon = self._daemons[self.plan.origin_node(site), NAME]
+            return lambda: daemon.send(signal.SIGHUP)
+
+        agents = self._agents.items()
+        await asyncio.gather(*(agent.follow(zones, reload(site)) for site, agent in agents))
 
     def _make_namespaces(self) -> None:
         for node in self.plan.nodes:

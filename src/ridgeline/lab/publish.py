@@ -14,14 +14,22 @@ from typing import Any, Final
 
 from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.fabric import Fabric
+from ridgeline.lab.followers import after_change, before_change
 from ridgeline.lab.notify import notify
 from ridgeline.lab.plan import Node, NodeKind
 from ridgeline.lab.secrets import write_private
 from ridgeline.lab.serials import POLL_S, SerialAsker, Wanted
-from ridgeline.lab.services.authoritative import CONFIGURATION, FOLDER, configure_site, copy_name
+from ridgeline.lab.services.authoritative import (
+    CONFIGURATION,
+    FOLDER,
+    configure_site,
+    copy_name,
+    write_own_zones,
+)
 from ridgeline.lab.services.base import Address, Place, addresses_of, of_kind, unicast
 from ridgeline.lab.services.primary import configure_primary
 from ridgeline.lab.zones import Zone, read_zones
+from ridgeline.render.identity import WHOAMI_ZONE
 from ridgeline.render.knot import CATALOG_ZONE, CONTROL_SOCKET
 from ridgeline.spec.model import ServiceKind, Spec
 from ridgeline.spec.parse import parse_spec
@@ -71,13 +79,21 @@ async def publish(fabric: Fabric, *, skip: Iterable[str] = ()) -> dict[str, Any]
     wanted: dict[str, Wanted] = {}
     told: list[str] = []
     if changes:
-        wanted, told = await _hand_over(fabric, zones, changes, servers)
-        fabric.zones = zones
+        await before_change(fabric, zones)
+        try:
+            wanted, told = await _hand_over(fabric, zones, changes, servers)
+            fabric.zones = zones
+        except MachineError:
+            await fabric.agents_follow(fabric.zones)  # with what is served still
+            raise
     telling = asyncio.create_task(_tell_sites(fabric, servers, told))
     try:
         arrived = await asyncio.gather(*(_await_site(fabric, node, wanted) for node in servers))
     finally:
         telling.cancel()
+    if changes:
+        n_there = sum(len(seen) == len(wanted) for seen in arrived)
+        await after_change(fabric, is_there=2 * n_there > len(servers) + len(skipped))
     words = changes.words()
     rows: list[dict[str, Any]] = [
         {
@@ -225,9 +241,17 @@ async def reload_site(fabric: Fabric, node: Node) -> None:
     """Give a site that was away the files of now, and have it ask the primary for the rest."""
     place = fabric.place(node)
     folder = place.folder(FOLDER)
-    write_private(folder / CONFIGURATION, configure_site(place, fabric.zones))
+    text = configure_site(place, fabric.zones)
+    write_private(folder / CONFIGURATION, text)
     await knotc(folder, "reload")
+    await _renew_own_zones(place, text)
     await knotc(folder, "zone-refresh")
+
+
+async def _renew_own_zones(place: Place, configuration: str) -> None:
+    """Let a site tell the fingerprint of the configuration with which it runs now."""
+    if write_own_zones(place, configuration):
+        await knotc(place.folder(FOLDER), "-b", "zone-reload", WHOAMI_ZONE)
 
 
 async def _load(place: Place, configure: Callable[[], str], changes: Changes) -> None:
@@ -245,6 +269,8 @@ async def _load(place: Place, configure: Callable[[], str], changes: Changes) ->
             await knotc(folder, "reload")
         if edited:
             await knotc(folder, "-b", "zone-reload", *(zone.domain for zone in edited))
+        if not is_primary:
+            await _renew_own_zones(place, text)
     except MachineError:
         for copy, was in copies.items():
             copy.write_bytes(was)

@@ -20,6 +20,7 @@ from ridgeline.lab.described import describe_services, own_addresses
 from ridgeline.lab.download import Wanted, download
 from ridgeline.lab.draining import drain
 from ridgeline.lab.egress import egress_of
+from ridgeline.lab.expected import files_at
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
 from ridgeline.lab.launch import Reporter
@@ -73,6 +74,7 @@ class Supervisor:
             "purge": self._purge,
             "download": self._download,
             "rotate": self._rotate,
+            "fingerprints": self._fingerprints,
             "sessions": self._sessions.sessions,
             "rescue": self._sessions.rescue,
         }
@@ -384,6 +386,11 @@ class Supervisor:
     async def _rotate(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         async with self._turn:
             return await rotate(self._fabric, str(request["what"]), tell)
+
+    async def _fingerprints(self, _: dict[str, Any], __: Tell) -> dict[str, dict[str, str]]:
+        """Say what the files of each service at each site are, as they are on the disk now."""
+        servers = self._plan.of_kind(NodeKind.SERVER)
+        return {node.site: files_at(self._fabric.place(node)) for node in servers}
 
     async def _download(self, request: dict[str, Any], _: Tell) -> dict[str, Any]:
         """Hold a TCP download open at a client and say how it ended."""

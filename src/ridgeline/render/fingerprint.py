@@ -14,6 +14,14 @@ from typing import Final
 LENGTH: Final = 16
 """Hex digits, 64 bits: enough to tell files apart that nobody made to collide."""
 CONFIG_NAME: Final = "config.whoami.anycast.test."
+EXPECTED_SCHEMA: Final = "ridgeline.expected/1"
+"""Of the file that says what every site shall be; its facts are named as those that sites tell."""
+FILE_FACT: Final = "file "
+"""How the name of a fact begins that is the fingerprint of a file; its path in the site's folder follows."""
+SERIAL_FACT: Final = "serial of "
+"""How the name of a fact begins that is a zone's serial; the zone follows."""
+ABSENT: Final = "absent"
+"""What stands for the fingerprint of a file that is not there."""
 
 # Where the file itself carries its fingerprint.
 _CARRIED: Final = re.compile(
@@ -43,6 +51,14 @@ class Fleet:
 def fingerprint(text: str, fleet: Fleet) -> str:
     """Hash the text of a configuration, less what may differ between sites."""
     return sha256(normalise(text, fleet).encode()).hexdigest()[:LENGTH]
+
+
+def file_fingerprint(data: bytes, fleet: Fleet) -> str:
+    """Hash a file as it is on a disk: as `fingerprint` does if it is text, else byte by byte."""
+    try:
+        return fingerprint(data.decode(), fleet)
+    except UnicodeDecodeError:  # a key
+        return sha256(data).hexdigest()[:LENGTH]
 
 
 def policy_fingerprint(texts: Iterable[str], fleet: Fleet) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ridgeline.agent.checks.base import Checker, Done
-from ridgeline.agent.checks.consistency import ConsistencyChecker
+from ridgeline.agent.checks.consistency import ConsistencyChecker, ExpectedChecker
 from ridgeline.agent.checks.datagram import DatagramPool, UdpDnsChecker
 from ridgeline.agent.checks.host import AddressChecker, IcmpChecker
 from ridgeline.agent.checks.plan import (
@@ -15,6 +15,7 @@ from ridgeline.agent.checks.plan import (
     ConsistencyCheck,
     DnsCheck,
     ExecCheck,
+    ExpectedCheck,
     HttpCheck,
     IcmpCheck,
     PlannedCheck,
@@ -95,6 +96,21 @@ class Engine:
         job.next_at = min(loop.time() + AGAIN_AFTER_S, job.next_at)
         job.timer = loop.call_at(job.next_at, self._begin, job)
 
+    def inherit(self, other: "Engine") -> None:
+        """Let the checks know what those of the same names knew, after a reload."""
+        for name, job in self._jobs.items():
+            known = other.checker(name)
+            match job.checker:
+                case ZonesChecker() as mine if isinstance(known, ZonesChecker):
+                    mine.well_at = known.well_at
+                case ExpectedChecker() as mine if isinstance(known, ExpectedChecker):
+                    mine.memory = known.memory
+
+    def checker(self, name: str) -> Checker | None:
+        """Return what carries out a check."""
+        job = self._jobs.get(name)
+        return job.checker if job is not None else None
+
     def stop(self) -> None:
         """End every round without a word."""
         for job in self._jobs.values():
@@ -149,7 +165,7 @@ class Engine:
         return lambda outcome: self._tell(plan, outcome)
 
 
-def _make(  # noqa: C901 - one case for each kind
+def _make(  # noqa: C901, PLR0912 - one case for each kind
     plan: PlannedCheck, pool: DatagramPool, report: Done
 ) -> Checker:
     checker: Checker
@@ -174,6 +190,8 @@ def _make(  # noqa: C901 - one case for each kind
             checker = exec_checker(check)
         case ConsistencyCheck() as check:
             checker = ConsistencyChecker(check)
+        case ExpectedCheck() as check:
+            checker = ExpectedChecker(check)
         case ProcessCheck() as check:
             checker = ProcessChecker(check, report)
         case UnitCheck() as check:

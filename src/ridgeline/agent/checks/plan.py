@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from ridgeline.spec.model import Address
+from ridgeline.spec.model import Address, ServiceKind
 
 RCODES: Final = {
     "NOERROR": 0,
@@ -120,6 +120,25 @@ class ConsistencyCheck:
     """This site's folders, and the addresses that single sites have: both may stand in the file."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedCheck:
+    """A service is what a file says that it is at every site (`ridgeline.agent.checks.expectation`)."""
+
+    expected: str
+    """The file."""
+    service: str
+    kind: ServiceKind
+    asks: Address
+    """Where the service is asked what it serves."""
+    host: str = ""
+    """Name for HTTP and TLS; empty: the address."""
+    tls: bool = False
+    sites: tuple[str, ...] = ()
+    """Names of all sites, which may stand in its files."""
+    folder: str = ""
+    """Where this site's files are; empty: no file is looked at."""
+
+
 Check: TypeAlias = (
     DnsCheck
     | ZonesCheck
@@ -131,6 +150,7 @@ Check: TypeAlias = (
     | ProcessCheck
     | UnitCheck
     | ConsistencyCheck
+    | ExpectedCheck
 )
 
 

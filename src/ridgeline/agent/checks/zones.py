@@ -110,7 +110,8 @@ class ZonesChecker:
     def __init__(self, check: ZonesCheck, clock: Callable[[], float] | None = None) -> None:
         self._check = check
         self._clock = clock
-        self._well_at = -inf
+        self.well_at = -inf
+        """When all was well; whoever takes over after a reload takes this over too."""
         self._queries = [
             dns.message.make_query(zone, dns.rdatatype.SOA).to_wire()[2:] for zone in check.zones
         ]
@@ -207,10 +208,8 @@ class ZonesChecker:
         now = (self._clock or asyncio.get_running_loop().time)()
         zones = self._check.zones
         if is_well(self._heard, zones):
-            self._well_at = now
-        return judge_zones(
-            zones, self._heard, well_for=now - self._well_at, grace=self._check.grace
-        )
+            self.well_at = now
+        return judge_zones(zones, self._heard, well_for=now - self.well_at, grace=self._check.grace)
 
     def _end(self, outcome: Round) -> None:
         done, self._done = self._done, None

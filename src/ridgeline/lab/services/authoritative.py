@@ -7,7 +7,14 @@ from typing import Final
 
 from ridgeline.lab.plan import LabPlan, NodeKind
 from ridgeline.lab.secrets import write_private
-from ridgeline.lab.services.base import DaemonFiles, Place, addresses_of, of_kind, unicast
+from ridgeline.lab.services.base import (
+    DaemonFiles,
+    Place,
+    addresses_of,
+    of_kind,
+    unicast,
+    write_whole,
+)
 from ridgeline.lab.services.fingerprints import config_of
 from ridgeline.lab.zones import Zone
 from ridgeline.render.knot import (
@@ -27,19 +34,36 @@ CONFIGURATION: Final = "knot.conf"
 
 def authoritative(place: Place) -> DaemonFiles:
     """Write the files of a site's Knot."""
-    addresses = addresses_of(of_kind(place.spec, ServiceKind.AUTHORITATIVE_DNS))
-    folder = place.folder(FOLDER)
-    configuration = folder / CONFIGURATION
+    configuration = place.folder(FOLDER) / CONFIGURATION
     text = configure_site(place, place.zones)
     write_private(configuration, text)
-    own = render_whoami_files(place.identity(), addresses, config_of(place, text))
-    for name, zone in own.items():
-        (folder / name).write_text(zone)
+    write_own_zones(place, text)
     return DaemonFiles(
         name="knot",
         argv=("knotd", "-c", str(configuration)),
         configuration=configuration,
     )
+
+
+def write_own_zones(place: Place, configuration: str) -> bool:
+    """Write the zones that tell of the site itself; say whether any of them is new.
+
+    Parameters
+    ----------
+    configuration
+        Text of the ``knot.conf`` whose fingerprint they tell.
+    """
+    addresses = addresses_of(of_kind(place.spec, ServiceKind.AUTHORITATIVE_DNS))
+    folder = place.folder(FOLDER)
+    own = render_whoami_files(place.identity(), addresses, config_of(place, configuration))
+    fresh = {
+        folder / name: zone
+        for name, zone in own.items()
+        if not (folder / name).is_file() or (folder / name).read_text() != zone
+    }
+    for path, zone in fresh.items():
+        write_whole(path, zone)
+    return bool(fresh)
 
 
 def configure_site(place: Place, zones: Iterable[Zone]) -> str:

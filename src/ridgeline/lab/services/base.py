@@ -1,7 +1,7 @@
 """What the services of a node have in common: their files, addresses and names."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -47,6 +47,10 @@ class Place:
         """What the network's author wrote."""
         return self.plan.spec
 
+    def elsewhere(self, directory: Path, zones: tuple[Zone, ...]) -> "Place":
+        """Return a place for the same node's files that nothing runs from, with other zones."""
+        return replace(self, directory=directory, zones=zones)
+
     def folder(self, name: str) -> Path:
         """Make a folder of the node."""
         folder = self.directory / name
@@ -70,6 +74,13 @@ class Place:
         """Return what the site of this node calls itself."""
         network = self.spec.network
         return SiteIdentity(site=self.node.site, network=network, domain=f"{network}.example")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file at once: who reads it sees the old one or the new."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 def anycast_addresses(spec: Spec) -> tuple[Address, ...]:

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ridgeline.lab.plan import NodeKind
-from ridgeline.lab.services.base import Address, DaemonFiles, Place, of_kind, unicast
+from ridgeline.lab.services.base import Address, DaemonFiles, Place, of_kind, unicast, write_whole
 from ridgeline.lab.services.fingerprints import edge_fingerprints
 from ridgeline.lab.services.recursive import write_ticket_keys
 from ridgeline.lab.steady import STEADY_FILE_BYTES, steady_bytes
@@ -44,9 +44,9 @@ def edge(place: Place, service: Service) -> Iterator[DaemonFiles]:
     only = len(of_kind(place.spec, ServiceKind.HTTP_CACHE)) == 1
     suffix = "" if only else f"-{service.name}"
     if is_varnish:
-        configuration.write_text(render_front(site))
+        write_whole(configuration, render_front(site))
         vcl = configuration.with_name("site.vcl")
-        vcl.write_text(render_varnish(site))
+        write_whole(vcl, render_varnish(site))
         yield _nginx(configuration, f"nginx{suffix}")
         yield DaemonFiles(
             name=f"varnish{suffix}",
@@ -54,7 +54,7 @@ def edge(place: Place, service: Service) -> Iterator[DaemonFiles]:
             configuration=vcl,
         )
     else:
-        configuration.write_text(render_nginx(site))
+        write_whole(configuration, render_nginx(site))
         yield _nginx(configuration, f"nginx{suffix}")
 
 

@@ -8,7 +8,14 @@ from ridgeline.errors import InputError
 from ridgeline.lab.certificates import CertificateFiles
 from ridgeline.lab.names import host_names
 from ridgeline.lab.secrets import write_private
-from ridgeline.lab.services.base import DaemonFiles, Place, addresses_of, of_kind, unicast
+from ridgeline.lab.services.base import (
+    DaemonFiles,
+    Place,
+    addresses_of,
+    of_kind,
+    unicast,
+    write_whole,
+)
 from ridgeline.lab.services.fingerprints import config_record
 from ridgeline.render.unbound import (
     HINTS_FILE,
@@ -27,16 +34,14 @@ from ridgeline.spec.model import Service, ServiceKind
 def recursive(place: Place, service: Service) -> DaemonFiles:
     """Write the files of a site's Unbound."""
     spec = place.spec
-    first = of_kind(spec, ServiceKind.RECURSIVE_DNS)[0]
-    name = "unbound" if service.name == first.name else f"unbound-{service.name}"
-    folder = place.folder(name)
+    folder = resolver_folder(place, service)
     tree = place.tree
+    stubs: tuple[StubZone, ...] = ()
     if tree is None:
         where = addresses_of(of_kind(spec, ServiceKind.AUTHORITATIVE_DNS))
-        stubs = tuple(StubZone(domain=z.domain, addresses=where) for z in place.zones)
+        stubs = (StubZone(domain=".", addresses=where),)  # the network holds the root itself
         (folder / ROOT_FILE).write_text(render_root_zone())
     else:
-        stubs = ()
         (folder / HINTS_FILE).write_text(render_root_hints((tree.root,)))
     site = UnboundSite(
         identity=place.identity(),
@@ -52,7 +57,13 @@ def recursive(place: Place, service: Service) -> DaemonFiles:
         tls=_tls(place, service, folder),
     )
     told = config_record(place, render_unbound(site))
-    return _unbound(folder, name, render_unbound(replace(site, local_data=(told,))))
+    return _unbound(folder, folder.name, render_unbound(replace(site, local_data=(told,))))
+
+
+def resolver_folder(place: Place, service: Service) -> Path:
+    """Return the folder of a site's Unbound, which has the daemon's name."""
+    first = of_kind(place.spec, ServiceKind.RECURSIVE_DNS)[0]
+    return place.folder("unbound" if service.name == first.name else f"unbound-{service.name}")
 
 
 def write_ticket_keys(place: Place, folder: Path) -> tuple[str, ...]:
@@ -131,7 +142,7 @@ def client_resolver(place: Place) -> DaemonFiles:
 
 def _unbound(folder: Path, name: str, text: str) -> DaemonFiles:
     configuration = folder / "unbound.conf"
-    configuration.write_text(text)
+    write_whole(configuration, text)
     return DaemonFiles(
         name=name,
         argv=("unbound", "-d", "-p", "-c", str(configuration)),
