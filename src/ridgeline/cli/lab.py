@@ -322,7 +322,20 @@ def drain(site: str, *, grace: float, name: str, as_json: bool) -> None:
     type=click.IntRange(1, 20_000),
     default=1000,
     show_default=True,
-    help="Downloads, over all clients together.",
+    help="Downloads, over all clients together; as many more are handed off if the spec hands /big off.",
+)
+@click.option(
+    "--asking",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    default=2,
+    show_default=True,
+    help="Sessions of every other class, per client.",
+)
+@click.option(
+    "--quic",
+    is_flag=True,
+    help="Hold QUIC connections too, to an echo whose connection IDs name the site (needs aioquic).",
 )
 @click.option(
     "--watch",

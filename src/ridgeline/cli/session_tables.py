@@ -1,10 +1,13 @@
 """What the lab says of sessions and of rescue, as tables for people."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+
+MAX_COLUMNS: Final = 12
+"""Sites that a table has room for beside each other."""
 
 
 def _console() -> Console:
@@ -65,12 +68,16 @@ def print_rescue(document: Mapping[str, Any]) -> None:
         if document.get("problem"):
             console.print(document["problem"])
         return
-    table = Table(title="rescue is on", title_justify="left")
+    sites = sorted(document["sites"], key=lambda site: -document["sites"][site]["sent"])
+    busiest = set(sites[:MAX_COLUMNS])
+    shown = {site: row for site, row in document["sites"].items() if site in busiest}
+    rest = len(sites) - len(shown)
+    title = f"rescue is on; {rest} sites that send less are not shown" if rest else "rescue is on"
+    table = Table(title=title, title_justify="left")
     table.add_column("packets")
-    for site in document["sites"]:
+    for site in shown:
         table.add_column(site, justify="right")
-    names = list(next(iter(document["sites"].values())))
-    for name in names:
-        values = [counted[name] for counted in document["sites"].values()]
+    for name in next(iter(shown.values())):
+        values = [counted[name] for counted in shown.values()]
         table.add_row(name.replace("_", " "), *(f"{value:,g}" for value in values))
     console.print(table)

@@ -5,19 +5,24 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.fabric import Fabric
-from ridgeline.lab.flows import HANG_S, FlowPlan, Held, parse_flows, tally
+from ridgeline.lab.flows import HANG_S, Flow, FlowPlan, Held, parse_flows, tally
 from ridgeline.lab.plan import Node
+from ridgeline.lab.quic_sites import PORT as QUIC_PORT
+from ridgeline.lab.quic_sites import quic_sites
 from ridgeline.render.origin import BIG_FILE, STEADY_FILE
-from ridgeline.spec.model import Address, ServiceKind, Spec
+from ridgeline.spec.model import Address, Service, ServiceKind, Spec
 
+ASKING: Final = 2
 SETTLE_S: Final = 1.0
 _STEADY: Final = f"/{STEADY_FILE}"
 _BIG: Final = f"/{BIG_FILE}"
+_DOWNLOADS: Final = frozenset({"download", "handoff"})
 _RESULT_LIMIT: Final = 1 << 26
 
 
@@ -27,12 +32,14 @@ class Wish:
 
     clients: tuple[Node, ...]
     n: int = 1000
-    """Downloads, over all clients together."""
-    asking: int = 2
-    """Keep-alive HTTP and DNS sessions of each class, per client."""
+    """Downloads, over all clients together; as many more are handed off, where the spec says so."""
+    asking: int = ASKING
+    """Sessions of each other class, per client."""
+    quic: bool = False
+    """Hold QUIC connections too, to an echo at every site that the spec knows nothing of."""
     ipv6: bool = False
     watch_s: float = 6.0
-    """For how long they are watched after the event, at least."""
+    """For how long they are watched after the event began, at least."""
     hang_s: float = HANG_S
     """A session in which nothing came for so long hangs."""
 
@@ -57,10 +64,55 @@ async def measure_flows(
     plan = FlowPlan(held=tuple(_held(fabric, wish)))
     if not plan.held:
         raise InputError("the spec has no service with which a session could be held")
-    prefix = str(_prefix(fabric.plan.spec, plan.held[0].address))
-    before = await _landing(fabric, prefix, wish.clients)
-    n = sum(held.n for held in plan.held)
-    tell(f"{event['event']} {event['site']}: opening {n:,} sessions")
+    addresses = list(dict.fromkeys(held.address for held in plan.held))
+    before = await _landings(fabric, addresses, wish.clients)
+    async with AsyncExitStack() as stack:
+        if wish.quic:
+            await stack.enter_async_context(quic_sites(fabric, plan.held[-1].address))
+        watched = await _watch(plan, wish, event, act, tell)
+    after = await _landings(fabric, addresses, wish.clients)
+    landed = {key: (before[key], after[key]) for key in before}
+    at, until = watched.at, watched.until
+    return {
+        "schema": "ridgeline.sessions/1",
+        **event,
+        "ipv6": wish.ipv6,
+        "opened": watched.n_open,
+        "wanted": sum(held.n for held in plan.held),
+        "monotonic_s": at,
+        "watched_s": round(until - at, 2),
+        "hang_s": wish.hang_s,
+        "cpu_s": round(watched.cpu_s, 2),
+        "clients": {
+            name.removeprefix("client."): {"before": old, "after": new}
+            for (name, address), (old, new) in landed.items()
+            if address == addresses[0]
+        },
+        "classes": tally(watched.flows, landed, at, until, wish.hang_s),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Watched:
+    n_open: int
+    at: float
+    """When the event began (CLOCK_MONOTONIC)."""
+    until: float
+    flows: list[Flow]
+    cpu_s: float
+
+
+async def _watch(
+    plan: FlowPlan,
+    wish: Wish,
+    event: Mapping[str, str],
+    act: Callable[[], Awaitable[None]],
+    tell: Callable[[str], None],
+) -> _Watched:
+    """Open the sessions in a process of their own, act, and wait until enough has been seen."""
+    tell(
+        f"{event['event']} {event['site']}: opening {sum(held.n for held in plan.held):,} sessions"
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -82,8 +134,9 @@ async def measure_flows(
         tell(f"{event['event']} {event['site']}: {event['how']}, with {n_open:,} sessions open")
         at = time.monotonic()
         await act()
-        left = at + max(wish.watch_s, wish.hang_s + 1) - time.monotonic()
-        await asyncio.sleep(max(0.0, left))
+        # What hangs since the last thing that happened must have had the time to.
+        enough = max(at + wish.watch_s, time.monotonic() + wish.hang_s + 1)
+        await asyncio.sleep(enough - time.monotonic())
         until = time.monotonic()
         process.stdin.close()
         line = await process.stdout.readline()
@@ -92,32 +145,27 @@ async def measure_flows(
         if process.returncode is None:
             process.kill()
             await process.wait()
-    flows = parse_flows(line.decode())
-    after = await _landing(fabric, prefix, wish.clients)
-    landed = {node.name: (before[node.name], after[node.name]) for node in wish.clients}
-    return {
-        "schema": "ridgeline.sessions/1",
-        **event,
-        "ipv6": wish.ipv6,
-        "opened": n_open,
-        "wanted": n,
-        "monotonic_s": at,
-        "watched_s": round(until - at, 2),
-        "hang_s": wish.hang_s,
-        "cpu_s": round(float(json.loads(line)["cpu_s"]), 2),
-        "clients": {
-            name.removeprefix("client."): {"before": old, "after": new}
-            for name, (old, new) in landed.items()
-        },
-        "classes": tally(flows, landed, at, until, wish.hang_s),
-    }
+    return _Watched(
+        n_open=n_open,
+        at=at,
+        until=until,
+        flows=parse_flows(line.decode()),
+        cpu_s=float(json.loads(line)["cpu_s"]),
+    )
 
 
-async def _landing(fabric: Fabric, prefix: str, clients: Sequence[Node]) -> dict[str, str | None]:
-    """Follow the routers' choices from each client to a site."""
-    routes = await fabric.best_routes(prefix)
-    found = {node.name: routes.get(fabric.router_of(node.name)) for node in clients}
-    return {name: route["site"] if route else None for name, route in found.items()}
+async def _landings(
+    fabric: Fabric, addresses: Sequence[str], clients: Sequence[Node]
+) -> dict[tuple[str, str], str | None]:
+    """Follow the routers' choices from each client to the site of each address."""
+    prefixes = {address: str(_prefix(fabric.plan.spec, address)) for address in addresses}
+    routes = {prefix: await fabric.best_routes(prefix) for prefix in set(prefixes.values())}
+    landed = {}
+    for node in clients:
+        for address, prefix in prefixes.items():
+            route = routes[prefix].get(fabric.router_of(node.name))
+            landed[node.name, address] = route["site"] if route else None
+    return landed
 
 
 def _prefix(spec: Spec, address: str) -> object:
@@ -129,38 +177,53 @@ def _prefix(spec: Spec, address: str) -> object:
 
 def _held(fabric: Fabric, wish: Wish) -> Iterator[Held]:
     spec = fabric.plan.spec
-
-    def each(
-        kind: str, address: Address, port: int, counts: Sequence[int], **more: Any
-    ) -> Iterator[Held]:
-        for node, n in zip(wish.clients, counts, strict=True):
-            if n:
-                yield Held(
-                    client=node.name,
-                    namespace=fabric.namespace(node.name).fd,
-                    kind=kind,
-                    address=str(address),
-                    port=port,
-                    n=n,
-                    **more,
-                )
-
-    asking = [wish.asking] * len(wish.clients)
     for service in spec.services:
-        address = next((a for a in service.addresses if (a.version == 6) is wish.ipv6), None)
+        address = _address(service, wish)
         if address is None:
             continue
         if service.kind is ServiceKind.HTTP_CACHE:
             host = _host(service.origin)
-            slow = _spread(wish.n, len(wish.clients))
-            yield from each("download", address, 80, slow, host=host, path=_STEADY)
+            yield from _each(fabric, wish, "download", address, 80, host=host, path=_STEADY)
             if any(_BIG.startswith(prefix) for prefix in service.handoff):
-                yield from each("handoff", address, 80, asking, host=host, path=_BIG)
-            yield from each("keep-alive", address, 80, asking, host=host)
+                yield from _each(fabric, wish, "handoff", address, 80, host=host, path=_BIG)
+            yield from _each(fabric, wish, "keep-alive", address, 80, host=host)
         elif service.kind is ServiceKind.AUTHORITATIVE_DNS:
-            yield from each("dns-over-tcp", address, 53, asking)
+            yield from _each(fabric, wish, "dns-over-tcp", address, 53)
         elif service.kind is ServiceKind.RECURSIVE_DNS and service.tls is not None:
-            yield from each("dns-over-tls", address, 853, asking)
+            yield from _each(fabric, wish, "dns-over-tls", address, 853)
+    anywhere = [a for service in spec.services if (a := _address(service, wish)) is not None]
+    if wish.quic and anywhere:
+        yield from _each(fabric, wish, "quic", anywhere[0], QUIC_PORT)
+
+
+def _each(
+    fabric: Fabric,
+    wish: Wish,
+    kind: str,
+    address: Address,
+    port: int,
+    host: str = "",
+    path: str = "/",
+) -> Iterator[Held]:
+    """Share downloads out over the clients; hold as many of the other classes at each."""
+    n_clients = len(wish.clients)
+    counts = _spread(wish.n, n_clients) if kind in _DOWNLOADS else [wish.asking] * n_clients
+    for node, n in zip(wish.clients, counts, strict=True):
+        if n:
+            yield Held(
+                client=node.name,
+                namespace=fabric.namespace(node.name).fd,
+                kind=kind,
+                address=str(address),
+                port=port,
+                n=n,
+                host=host,
+                path=path,
+            )
+
+
+def _address(service: Service, wish: Wish) -> Address | None:
+    return next((a for a in service.addresses if (a.version == 6) is wish.ipv6), None)
 
 
 def _host(url: str) -> str:

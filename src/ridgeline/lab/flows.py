@@ -13,7 +13,7 @@ from typing import Any, Final
 HANG_S: Final = 3.0
 """A session in which nothing came for so long, when it should have, hangs."""
 
-KINDS: Final = ("download", "handoff", "keep-alive", "dns-over-tcp", "dns-over-tls")
+KINDS: Final = ("download", "handoff", "keep-alive", "dns-over-tcp", "dns-over-tls", "quic")
 """The classes, in the order in which tables show them."""
 
 
@@ -58,6 +58,8 @@ class Flow:
 
     client: str
     kind: str
+    address: str
+    """The anycast address: each prefix has routes of its own."""
     site: str | None
     """Who said, at its beginning, that it answers."""
     n_bytes: int
@@ -95,21 +97,21 @@ def fate(flow: Flow, at: float, until: float, hang_s: float = HANG_S) -> str:
 
 def tally(
     flows: Iterable[Flow],
-    landed: Mapping[str, tuple[str | None, str | None]],
+    landed: Mapping[tuple[str, str], tuple[str | None, str | None]],
     at: float,
     until: float,
     hang_s: float = HANG_S,
 ) -> dict[str, Any]:
-    """Count fates per class, apart for clients whose route moved and for the others.
+    """Count fates per class, apart for sessions whose route moved and for the others.
 
     Parameters
     ----------
     landed
-        Per client, the site before and after the event.
+        Per client and address, the site before and after the event.
     """
     groups: dict[tuple[str, bool], list[Flow]] = {}
     for flow in flows:
-        before, after = landed.get(flow.client, (None, None))
+        before, after = landed.get((flow.client, flow.address), (None, None))
         groups.setdefault((flow.kind, before != after), []).append(flow)
     return {
         kind: {

@@ -33,6 +33,7 @@ _AT_ONCE: Final = 100
 """Connections being opened at the same time: a listener's queue is finite."""
 _RECEIVE_BUFFER: Final = 1
 """The least that the kernel gives (2304 bytes): what it holds back soon runs out."""
+_QUESTION: Final = b"ridgeline"
 _LAST_DATA_AT: Final = 52
 """Where ``tcpi_last_data_recv`` stands in ``struct tcp_info``: milliseconds."""
 
@@ -75,6 +76,7 @@ class Session:
         return {
             "client": self.held.client,
             "kind": self.held.kind,
+            "address": self.held.address,
             "site": self.site,
             "n_bytes": self.n_bytes,
             "last": self.last,
@@ -85,9 +87,8 @@ class Session:
 
 async def hold(session: Session, opening: asyncio.Semaphore) -> None:
     """Open a session and keep it until it ends or the task is cancelled."""
-    work = download if session.held.kind in {"download", "handoff"} else converse
     try:
-        await work(session, opening)
+        await _WORK.get(session.held.kind, converse)(session, opening)
     except (ConnectionResetError, BrokenPipeError):
         session.end("reset")
     except (OSError, EOFError, ValueError, asyncio.IncompleteReadError) as error:
@@ -164,6 +165,25 @@ async def converse(session: Session, opening: asyncio.Semaphore) -> None:
         writer.transport.abort()
 
 
+async def converse_quic(session: Session, opening: asyncio.Semaphore) -> None:
+    """Ask again and again over one QUIC connection."""
+    from ridgeline.lab.flows_quic import open_quic
+
+    async with opening:
+        talk = await open_quic(session.namespace, session.held.address, session.held.port)
+    try:
+        while True:
+            await talk.ask(_QUESTION)
+            session.took(len(_QUESTION))
+            session.settled.set()
+            await asyncio.sleep(ASK_EVERY_S)
+    finally:
+        talk.close()
+
+
+_WORK: Final = {"download": download, "handoff": download, "quic": converse_quic}
+
+
 async def _ask_http(
     session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
@@ -232,25 +252,25 @@ async def run(plan: FlowPlan, stop_fd: int) -> None:
         async with asyncio.timeout(_OPEN_WITHIN_S):
             for session in sessions:
                 await session.settled.wait()
-    _say({"open": sum(session.last is not None for session in sessions)})
+    say({"open": sum(session.last is not None for session in sessions)})
     await stopped.wait()
     rows = [session.row() for session in sessions]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    _say({"flows": rows, "cpu_s": used.ru_utime + used.ru_stime})
+    say({"flows": rows, "cpu_s": used.ru_utime + used.ru_stime})
 
 
 def main() -> None:
-    plan = parse_plan("".join(_first_line(0)))
+    plan = parse_plan("".join(first_line(0)))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.disable()
     asyncio.run(run(plan, 0))
 
 
-def _first_line(fd: int) -> Iterator[str]:
+def first_line(fd: int) -> Iterator[str]:
     """Read to the end of the line, with no buffer that would swallow what follows."""
     while True:
         part = os.read(fd, 1 << 20).decode()
@@ -259,7 +279,8 @@ def _first_line(fd: int) -> Iterator[str]:
             return
 
 
-def _say(document: object) -> None:
+def say(document: object) -> None:
+    """Tell the process that started us."""
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
 

@@ -8,7 +8,7 @@ from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.draining import drain
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.faults import How, SiteFaults
-from ridgeline.lab.flow_measure import Wish, measure_flows
+from ridgeline.lab.flow_measure import ASKING, Wish, measure_flows
 from ridgeline.lab.flows import HANG_S
 from ridgeline.lab.lookup import Lookup
 from ridgeline.lab.rescuers import RATE, Rescuers
@@ -57,6 +57,8 @@ class SessionVerbs:
         wish = Wish(
             clients=tuple(self._lookup.vantage(request.get("from"))),
             n=int(request.get("n") or 1000),
+            asking=int(request.get("asking") or ASKING),
+            quic=bool(request.get("quic")),
             ipv6=bool(request.get("ipv6")),
             watch_s=float(request.get("watch") or 6.0),
             hang_s=float(request.get("hang") or HANG_S),

@@ -11,6 +11,7 @@ from ridgeline.lab.steady import STEADY_FILE_BYTES, steady_bytes
 OPEN = Flow(
     client="client.lhr",
     kind="download",
+    address="192.0.2.80",
     site="lhr",
     n_bytes=100,
     last=19.0,
@@ -40,8 +41,14 @@ def test_sessions_of_clients_that_moved_are_counted_apart() -> None:
     reset = replace(OPEN, ended=10.5, how="reset")
     elsewhere = replace(OPEN, client="client.nrt")
     early = replace(OPEN, ended=5.0, how="refused: no")
-    landed = {"client.lhr": ("lhr", "nrt"), "client.nrt": ("nrt", "nrt")}
-    classes = tally([OPEN, reset, reset, elsewhere, early], landed, at=10.0, until=20.0)
+    other_prefix = replace(OPEN, kind="dns-over-tls", address="198.51.100.1")
+    landed = {
+        ("client.lhr", "192.0.2.80"): ("lhr", "nrt"),
+        ("client.lhr", "198.51.100.1"): ("lhr", "lhr"),
+        ("client.nrt", "192.0.2.80"): ("nrt", "nrt"),
+    }
+    flows = [OPEN, reset, reset, elsewhere, early, other_prefix]
+    classes = tally(flows, landed, at=10.0, until=20.0)
     moved, stayed = classes["download"]["moved"], classes["download"]["stayed"]
     assert (moved["sessions"], moved["survived"], moved["reset"]) == (3, 1, 2)
     assert (moved["hung"], moved["other"], moved["ended_early"]) == (0, 0, 1)
@@ -49,6 +56,7 @@ def test_sessions_of_clients_that_moved_are_counted_apart() -> None:
     assert moved["median_end_ms"] == moved["last_end_ms"] == 500.0
     assert (stayed["sessions"], stayed["share"]) == (1, 1.0)
     assert share({"classes": classes}) == 0.3333
+    assert [classes["dns-over-tls"][w]["sessions"] for w in ("moved", "stayed")] == [0, 1]
     assert share({"classes": {}}) == 0.0
 
 
