@@ -5,7 +5,6 @@ A browser's user would see the same as these downloads; packets that nobody shou
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from ridgeline.lab.control import LabClient
+from ridgeline.lab.namespaces import entered
 
 from .conftest import SPECS, Lab, lab_of
 
@@ -26,9 +26,7 @@ FATES = {"handoff": "survived", "quic": "hung"}
 """Without rescue all else is reset; what no site can decrypt no site answers."""
 V4, V6 = "192.0.2.80", "2001:db8:53::80"
 HAS_QUIC = find_spec("aioquic") is not None
-CLASSES = ["download", "handoff", "keep-alive", "dns-over-tcp", "dns-over-tls"] + [
-    "quic"
-] * HAS_QUIC
+CLASSES = ["download", "handoff", "keep-alive", "dns-over-tcp", "dns-over-tls"]
 SERVICES = pytest.mark.parametrize("service", [V4, V6], ids=["ipv4", "ipv6"])
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="BPF programs need root")
@@ -58,20 +56,31 @@ def client(lab: Lab) -> dict[str, str]:
 
 
 @contextmanager
+def on(lab: Lab, node: str) -> Iterator[None]:
+    """Let what the block starts live on a node's network; `lab exec` would take a process more."""
+    answer, descriptors = LabClient(lab.name).enter(node)
+    try:
+        with entered(dict(zip(answer["kinds"], descriptors, strict=True))["net"]):
+            yield
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+@contextmanager
 def running(lab: Lab, node: str, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Run `segments.py` on a node until the block ends."""
-    argv = [sys.executable, "-m", "ridgeline", "lab", "exec", "--name", lab.name, node, "--"]
-    process = subprocess.Popen(
-        [*argv, sys.executable, SEGMENTS, *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    with on(lab, node):
+        process = subprocess.Popen(
+            [sys.executable, SEGMENTS, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
     try:
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # `lab exec` and what it runs
+        process.kill()
         process.communicate()
 
 
@@ -87,9 +96,11 @@ def tell(process: subprocess.Popen[str]) -> None:
 
 
 def on_node(lab: Lab, node: str, *argv: str) -> str:
-    done = lab.run("exec", node, "--", *argv)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    with on(lab, node):
+        return subprocess.run(
+            argv, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path}
+        ).stdout
 
 
 def segments(lab: Lab, node: str, *words: str) -> str:
@@ -105,23 +116,31 @@ def total(counts: dict[str, dict[str, int]], what: str) -> int:
     return sum(site[what] for site in counts.values())
 
 
+def forget(lab: Lab) -> None:
+    """End what servers still hold for clients that have gone: their segments would be counted."""
+    ours = "( sport = :80 or sport = :53 or sport = :853 )"
+    for site in counted(lab) or ("lhr", "nrt", "gru"):
+        on_node(lab, f"server.{site}", "ss", "-K", "-t", "state", "connected", *ours.split())
+
+
 def watch(lab: Lab, event: str, **more: object) -> Any:
     """Do something to London under sessions of every class; return per class what moved."""
-    asked = {"n": 60, "asking": 2, "quic": HAS_QUIC, "watch": 4.0, **more}
+    asked = {"n": 30, "asking": 1, "watch": 4.0, **more}
     document = ask(lab, "sessions", event=event, site="lhr", **asked)
+    forget(lab)
     classes = document["classes"]
-    assert list(classes) == CLASSES
+    assert list(classes) == CLASSES + ["quic"] * bool(more.get("quic"))
     for groups in classes.values():
         assert groups["stayed"]["survived"] == groups["stayed"]["sessions"] > 0
         assert groups["moved"]["ended_early"] == 0
     assert classes["download"]["moved"]["sessions"] >= 15
-    assert all(groups["moved"]["sessions"] >= 6 for groups in classes.values())
+    assert all(groups["moved"]["sessions"] >= 5 for groups in classes.values())
     return document
 
 
 def test_plain_anycast_loses_all_that_moves_but_what_was_handed_off(lab: Lab) -> None:
     ask(lab, "rescue", turn="off")
-    for document in (watch(lab, "fail"), watch(lab, "heal", ipv6=True)):
+    for document in (watch(lab, "fail", quic=HAS_QUIC), watch(lab, "heal", ipv6=True)):
         rows = {kind: groups["moved"] for kind, groups in document["classes"].items()}
         for kind, row in rows.items():
             assert (kind, row[FATES.get(kind, "reset")]) == (kind, row["sessions"])
@@ -129,7 +148,7 @@ def test_plain_anycast_loses_all_that_moves_but_what_was_handed_off(lab: Lab) ->
 
 def test_rescue_keeps_every_session_through_a_drain_with_grace_and_back(lab: Lab) -> None:
     away = watch(lab, "drain", grace=2.0)
-    back = watch(lab, "heal", ipv6=True)
+    back = watch(lab, "heal", ipv6=True, quic=HAS_QUIC)
     for document in (away, back):
         for kind, groups in document["classes"].items():
             row = groups["moved"]
@@ -137,7 +156,7 @@ def test_rescue_keeps_every_session_through_a_drain_with_grace_and_back(lab: Lab
         # The first site asked is the right one: nothing is passed on while sessions live.
         sites = document["rescue"]["sites"]
         assert total(sites, "passed_on") <= total(sites, "sent") // 10
-        assert (total(sites, "sent_quic") > 0) is HAS_QUIC
+    assert (total(back["rescue"]["sites"], "sent_quic") > 0) is HAS_QUIC
     assert away["rescue"]["sites"]["lhr"]["rescued"] > 100
     stages = {row["stage"]: row for row in away["stages"]}
     assert list(stages) == ["announced", "graceful shutdown", "prepended", "waited", "withdrawn"]
