@@ -76,6 +76,7 @@ def test_every_site_has_the_same_of_everything(lab: Lab) -> None:
         ("dns", "serial of example.test."),
         ("dns", "configuration"),
         ("dns", "cookie keys"),
+        *((service, "files") for service in ("dns", "resolver", "web")),
         *(("resolver", name) for name in ("configuration", "certificate", "certificate ends")),
         ("resolver", "ticket keys"),
         *(("web", name) for name in ("configuration", "cache policy", "certificate")),
@@ -132,7 +133,7 @@ def test_a_site_with_a_cookie_key_of_its_own_is_the_odd_one_out(lab: Lab) -> Non
     try:
         facts = wall(lab, consistent=False)
         odd = {name: fact["odd"] for name, fact in facts.items() if fact["odd"]}
-        assert odd == {("dns", "cookie keys"): ["nrt"]}
+        assert odd == {("dns", "cookie keys"): ["nrt"], ("dns", "files"): ["nrt"]}
     finally:
         on(lab, "nrt", f"mv {knot}/kept {knot}/knot.conf; knotc -s {knot}/knot.sock reload")
 

@@ -107,15 +107,19 @@ class Expectations:
 
 
 def merge(one: Facts, other: Facts) -> Facts:
-    """Let the values of both be right; a file that one of them lacks may be there or not."""
+    """Let the values of both be right.
+
+    A file that one of them lacks may be there or not; anything else, such as a zone that comes or
+    goes, is not judged meanwhile.
+    """
     merged: Facts = {}
     for service in dict.fromkeys([*one, *other]):
-        facts = merged[service] = {}
-        sides = (one.get(service, {}), other.get(service, {}))
-        for name in dict.fromkeys([*sides[0], *sides[1]]):
-            lacking = (ABSENT,) if name.startswith(FILE_FACT) else ()
-            found = [side.get(name, lacking) for side in sides]
-            facts[name] = tuple(dict.fromkeys(value for values in found for value in values))
+        here, there = one.get(service, {}), other.get(service, {})
+        merged[service] = {
+            name: tuple(dict.fromkeys((*here.get(name, (ABSENT,)), *there.get(name, (ABSENT,)))))
+            for name in dict.fromkeys([*here, *there])
+            if (name in here and name in there) or name.startswith(FILE_FACT)
+        }
     return merged
 
 
