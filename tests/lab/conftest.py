@@ -19,15 +19,41 @@ SPECS = Path(__file__).parent / "specs"
 
 _numbers = count(1)
 
+LONGEST = (
+    "test_docs_lab",
+    "test_agent_bfd",
+    "test_agent_faults",
+    "test_edge_lab",
+    "test_zones",
+    "test_failover",
+)
+"""Files that take the longest begin first, so that no worker is left alone with one at the end."""
+APART = {"test_docs_lab": "page", "test_routers": "backend"}
+"""Files whose parameter of this name asks for a lab of its own: each may be another worker's."""
 
+
+def work_unit(item: pytest.Item) -> str:
+    """Name what one worker must run as a whole: mostly a file, whose tests share a lab."""
+    unit = item.path.stem
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and APART.get(unit) in callspec.params:
+        wants = callspec.params[APART[unit]]
+        return f"{unit}-{getattr(wants, '__name__', wants)}"
+    return unit
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here is a lab test; without the daemons it is skipped, and says so."""
     here = Path(__file__).parent
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [p for p in ("bird", "knotd", "unbound", "nginx") if not shutil.which(p, path=path)]
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.lab)
+            item.add_marker(pytest.mark.xdist_group(work_unit(item)))
             if "agent" in item.path.parent.name or item.path.name.startswith("test_agent_"):
                 item.add_marker(pytest.mark.agent)
             if missing:

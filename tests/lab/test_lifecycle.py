@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "demo" / "ridgeline.yaml"
 SMALL = Path(__file__).parent / "specs" / "bfd.yaml"
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 10) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, what
@@ -127,7 +127,7 @@ def test_a_command_that_ends_while_it_builds_takes_the_lab_with_it(
     wait_until(lambda: len(processes_of(name)) > 20, "the lab does not start")
     spaces = namespaces_of(name)
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode != 0
     assert_gone(name, spaces)
 
@@ -135,7 +135,7 @@ def test_a_command_that_ends_while_it_builds_takes_the_lab_with_it(
 def test_a_second_lab_of_the_same_name_is_refused_and_the_first_lives_on(name: str) -> None:
     up(name)
     second = start(name)
-    _, errors = second.communicate(timeout=60)
+    _, errors = second.communicate(timeout=90)
     assert second.returncode == 3
     assert f"a lab named '{name}' is already up" in errors
     assert f"ridgeline lab down --name {name}" in errors
@@ -309,7 +309,7 @@ def test_a_machine_that_forbids_namespaces_is_told_so() -> None:
         f"exec {sys.executable} -m ridgeline lab up {SMALL} --name forbidden"
     )
     wrapped = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
-    done = subprocess.run(wrapped, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(wrapped, capture_output=True, text=True, timeout=90, check=False)
     if "unshare failed" in done.stderr:
         pytest.skip("this machine forbids user namespaces by itself")
     assert done.returncode == 3

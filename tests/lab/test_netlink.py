@@ -297,7 +297,7 @@ def test_three_hundred_namespaces_and_six_hundred_links_are_a_matter_of_seconds(
                 batch.address(LOOPBACK, ip_interface((0xC6120000 + number, 32)))
                 for index in [index for index in batch.links() if index >= 10]:
                     batch.up(index)
-        assert time.monotonic() - began < 6  # 1 s alone on two cores
+        assert time.monotonic() - began < 20  # 1 s alone on two cores
     finally:
         for namespace in namespaces:
             namespace.close()

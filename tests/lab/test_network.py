@@ -1,6 +1,7 @@
 """One address in six cities: who answers whom, by which way, and under which names."""
 
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,41 @@ def test_traceroutes_part_and_their_last_hops_name_the_data_centre(
         assert hops[0]["city"] == trace["from"]
         assert hops[-2]["name"].endswith(f"edge1.{site}.example-anycast.example")
         assert hops[-1]["name"] == "dns.anycast.example-anycast.example"
-        # No hop is heard from sooner than the one before it, but for a little jitter.
-        times = [hop["rtt_ms"] for hop in hops if hop["rtt_ms"] is not None]
-        assert all(later >= sooner - 3 for sooner, later in pairwise(times))
     assert len({trace["site"] for trace in traces}) >= 4
+    # No hop is heard from sooner than the one before it, but for a little jitter.
+    least = times_of(traces)
+    for _ in range(5):  # other work adds to a time, and takes nothing away
+        if rise(least):
+            break
+        again = demo_lab.ask("trace", "dns", "--from", ",".join(cities), *options)["traces"]
+        pairs = zip(least, times_of(again), strict=True)
+        least = [[min(both) for both in zip(*pair, strict=True)] for pair in pairs]
+    assert rise(least), least
+
+
+def times_of(traces: list[Any]) -> list[list[float]]:
+    """Say how long each hop of each trace took to answer; one that did not never did."""
+    return [
+        [inf if hop["rtt_ms"] is None else hop["rtt_ms"] for hop in trace["hops"]]
+        for trace in traces
+    ]
+
+
+def rise(traces: list[list[float]]) -> bool:
+    """Whether no hop of any trace is heard from sooner than the one before it."""
+    return all(
+        later >= sooner - 3
+        for times in traces
+        for sooner, later in pairwise(ms for ms in times if ms < inf)
+    )
 
 
 def test_the_way_takes_as_long_as_the_distance_says(demo_lab: Any) -> None:
     # Great circle Buenos Aires - London, times 1.46, at 199.86 km/ms, there and back.
-    status = demo_lab.ask("status")["clients"]
-    assert status["eze-ceibo"]["services"]["dns"]["site"] == "lhr"
-    assert status["eze-ceibo"]["services"]["dns"]["rtt_ms"] == pytest.approx(170, abs=6)
+    seen = [demo_lab.ask("status")["clients"]["eze-ceibo"]["services"]["dns"] for _ in range(3)]
+    assert {one["site"] for one in seen} == {"lhr"}
+    # Other work adds to a time, and takes nothing away.
+    assert min(one["rtt_ms"] for one in seen) == pytest.approx(170, abs=6)
 
 
 def test_a_page_is_fetched_once_from_the_origin_and_then_cached(demo_lab: Any) -> None:

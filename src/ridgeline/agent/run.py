@@ -147,6 +147,8 @@ class Agent:
             raise self._broken
 
     async def _serve(self) -> None:
+        # Nothing else runs while the collector does; so not when the switch must speak already.
+        gc.collect()
         if self._voucher is not None:
             loop = asyncio.get_running_loop()
 
@@ -169,7 +171,6 @@ class Agent:
                 self._engine.start()
                 await asyncio.to_thread(int)  # a thread at hand, should there be no memory for one
                 # What lives now lives on: the collector need not walk it while the site fails.
-                gc.collect()
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 20)
                 self._notifier.send(READY="1", STATUS=f"site {self.config.site}")

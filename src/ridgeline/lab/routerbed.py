@@ -25,6 +25,8 @@ SITE_ASN: Final = 64500
 NEIGHBOUR_ASN: Final = 65550
 SITE_4, NEIGHBOUR_4 = "198.18.0.0", "198.18.0.1"  # RFC 2544
 SITE_6, NEIGHBOUR_6 = "2001:2::", "2001:2::1"  # RFC 5180
+PATIENCE_S: Final = 30.0
+"""How long a state may take to come on a machine with much other work; few take a second alone."""
 _INDEX: Final = 10
 
 _NEIGHBOUR: Final = """\
@@ -155,14 +157,16 @@ class RouterBed:
             return []
         with path.open() as log:
             log.seek(self._offset)
-            found = [match for line in log if (match := _EVENT.match(line))]
+            # The last line may be there in part: what was not ended is not heard yet.
+            lines = [line for line in log if line.endswith("\n")]
+        found = [match for line in lines if (match := _EVENT.match(line))]
         return [
             RouteHeard(datetime.fromisoformat(at).timestamp(), what, of)
             for at, what, of in (match.groups() for match in found)
             if prefix in {"", of}
         ]
 
-    def wait_heard(self, what: str, prefix: str, *, seconds: float = 10.0) -> RouteHeard:
+    def wait_heard(self, what: str, prefix: str, *, seconds: float = PATIENCE_S) -> RouteHeard:
         """Wait until the neighbour has heard that the prefix is present or removed.
 
         `what` is ``present`` or ``removed``. Raises AssertionError with all that was heard.
@@ -233,7 +237,7 @@ def missing(programs: Sequence[str]) -> list[str]:
 
 
 def wait_until(
-    holds: Callable[[], object], what: str, *, seconds: float = 10.0, pause: float = 0.02
+    holds: Callable[[], object], what: str, *, seconds: float = PATIENCE_S, pause: float = 0.02
 ) -> None:
     """Wait until `holds()` is true; AssertionError says what never was."""
     until = time.monotonic() + seconds

@@ -21,6 +21,8 @@ from ridgeline.probe.identity import Answer, DnsQuestion, Outcome
 
 QUESTION = DnsQuestion(name="id.server", is_chaos=True)
 HERE = "127.0.0.1"
+PATIENCE_S = 10.0
+"""What takes milliseconds, on a machine with other work."""
 
 
 def response(wire: bytes) -> dns.message.Message:
@@ -84,7 +86,7 @@ def tcp_server(reply: Callable[[bytes], bytes], tls: ssl.SSLContext | None = Non
         listener.close()
 
 
-def asking(port: int, timeout: float = 2.0) -> Asking:
+def asking(port: int, timeout: float = PATIENCE_S) -> Asking:
     return Asking(address=HERE, timeout=timeout, dns_port=port, http_port=port, tls_port=port)
 
 
@@ -94,12 +96,12 @@ def closed_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def over_udp(reply: Callable[[bytes], list[bytes]], timeout: float = 2.0) -> Answer:
+def over_udp(reply: Callable[[bytes], list[bytes]], timeout: float = PATIENCE_S) -> Answer:
     with udp_server(reply) as port:
         return asyncio.run(ask_udp(asking(port, timeout), QUESTION))[0]
 
 
-def over_tcp(reply: Callable[[bytes], bytes], timeout: float = 2.0) -> Answer:
+def over_tcp(reply: Callable[[bytes], bytes], timeout: float = PATIENCE_S) -> Answer:
     with tcp_server(reply) as port:
         return asyncio.run(ask_tcp(asking(port, timeout), QUESTION))[0]
 
@@ -120,7 +122,7 @@ def test_a_good_answer_is_told_with_its_time() -> None:
     answer = over_udp(lambda wire: [response(wire).to_wire()])
     assert (answer.outcome, answer.value) == (Outcome.ANSWERED, "nrt")
     assert answer.rtt_ms is not None
-    assert 0 < answer.rtt_ms < 500
+    assert 0 < answer.rtt_ms < PATIENCE_S * 1000
 
 
 def test_an_answer_with_another_number_is_not_believed() -> None:
@@ -144,7 +146,8 @@ def test_an_answer_with_another_number_is_not_believed() -> None:
     ids=["silent", "garbled", "echoed", "truncated"],
 )
 def test_bad_answers_over_udp(reply: Callable[[bytes], list[bytes]], outcome: Outcome) -> None:
-    assert over_udp(reply, timeout=0.3).outcome is outcome
+    timeout = 0.3 if outcome is Outcome.TIMEOUT else PATIENCE_S
+    assert over_udp(reply, timeout=timeout).outcome is outcome
 
 
 def test_a_closed_port_refuses_over_udp_and_tcp() -> None:

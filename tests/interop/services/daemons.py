@@ -19,6 +19,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import pytest
+from tests.freezing import freeze
 
 Address = IPv4Address | IPv6Address
 _PORT = 10000 + 3 * (os.getpid() % 7000)  # ::1 is one for all test processes
@@ -50,7 +51,7 @@ class Daemons:
         self._running: list[subprocess.Popen[bytes]] = []
 
     def start(
-        self, *argv: str, ready: Callable[[], bool], within: float = 5
+        self, *argv: str, ready: Callable[[], bool], within: float = 30
     ) -> subprocess.Popen[bytes]:
         """Start a program and wait until it is ready."""
         need(argv[0])
@@ -72,13 +73,9 @@ class Daemons:
         """Return what a program has printed so far."""
         return (self._folder / f"output-{self._running.index(process)}.log").read_text()
 
-    def freeze(self, process: subprocess.Popen[bytes], within: float = 5) -> None:
-        """Stop a program; return when all its threads have stopped: they do so one by one."""
-        process.send_signal(signal.SIGSTOP)
-        deadline = time.monotonic() + within
-        while not all(state == "T" for state in _thread_states(process.pid)):
-            assert time.monotonic() < deadline, f"{process.args} does not stop"
-            time.sleep(0.001)
+    def freeze(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop a program; return when all its threads have stopped."""
+        freeze(process)
 
     def end(self, process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
         """End a program, by force if it must be."""
@@ -95,12 +92,6 @@ class Daemons:
     def end_all(self) -> None:
         for process in self._running:
             self.end(process)
-
-
-def _thread_states(pid: int) -> list[str]:
-    """Return the state of each thread of a process (proc(5), /proc/PID/stat)."""
-    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return [stat.rpartition(")")[2].split()[0] for stat in stats]
 
 
 @contextlib.contextmanager
@@ -143,7 +134,7 @@ def answers_dns(server: Address, port: int = DNS_PORT) -> Callable[[], bool]:
 
     def asked() -> bool:
         try:
-            ask(server, "id.server.", "TXT", rdclass="CH", port=port, timeout=0.1)
+            ask(server, "id.server.", "TXT", rdclass="CH", port=port, timeout=0.5)
         except (OSError, dns.exception.DNSException):
             return False
         return True
@@ -156,7 +147,7 @@ def answers_tcp(server: Address, port: int = HTTP_PORT) -> Callable[[], bool]:
 
     def connected() -> bool:
         try:
-            socket.create_connection((str(server), port), timeout=0.2).close()
+            socket.create_connection((str(server), port), timeout=1).close()
         except OSError:
             return False
         return True

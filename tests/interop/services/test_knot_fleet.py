@@ -48,6 +48,7 @@ SITES = {"nrt": own_address(61), "lhr": own_address(62)}
 CLIENT = own_address(80)
 FLOODER = "127.250.1.1"  # in a network of its own: whole networks are limited
 TSIG = bytes(range(32))
+RATE_LIMIT, N_FLOOD = 50, 600
 OLD_SECRET, SECRET = bytes(range(16)), bytes(range(16, 32))
 MINE = bytes.fromhex("2464c4abcf10c957")
 
@@ -118,7 +119,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
                     zones=(),
                     transfer=Transfer(primary=(PRIMARY,), sources=(address,), tsig=TSIG),
                     cookie_secrets=(SECRET,),
-                    rate_limit=50,
+                    rate_limit=RATE_LIMIT,
                     port=DNS_PORT,
                 )
                 for name, address in SITES.items()
@@ -145,7 +146,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield made
 
 
-def until(holds: Callable[[], object], seconds: float = 8) -> None:
+def until(holds: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -261,7 +262,7 @@ def test_a_zone_that_knot_refuses_leaves_the_old_one(fleet: Fleet) -> None:
 def test_a_cookie_of_one_site_is_that_of_every_other_to_the_byte(fleet: Fleet) -> None:
     now = time.time()
     cookies = {cookie_in(with_cookie(a, MINE)) for a in SITES.values()}
-    computed = {MINE + server_cookie(SECRET, MINE, CLIENT, now=now + s) for s in (0, 1, 2)}
+    computed = {MINE + server_cookie(SECRET, MINE, CLIENT, now=now + s) for s in range(20)}
     assert cookies <= computed
     cookie = cookies.pop()
     for site in SITES.values():
@@ -302,8 +303,12 @@ def test_the_rate_limit_slips_and_spares_cookies_and_tcp(fleet: Fleet) -> None:
         flood.bind((FLOODER, 0))
         flood.connect((str(nrt), DNS_PORT))
         flood.settimeout(0.3)
-        for _ in range(300):
+        began = time.monotonic()
+        for number in range(N_FLOOD):
             flood.send(query)
+            if number % 20 == 19:
+                time.sleep(0.004)  # a queue that runs over would drop, and say nothing of a limit
+        took = time.monotonic() - began
         answers = []
         try:
             while True:
@@ -311,9 +316,9 @@ def test_the_rate_limit_slips_and_spares_cookies_and_tcp(fleet: Fleet) -> None:
         except TimeoutError:
             pass
     truncated = sum(bool(a.flags & dns.flags.TC) for a in answers)
-    answered, dropped = len(answers) - truncated, 300 - len(answers)
+    answered, dropped = len(answers) - truncated, N_FLOOD - len(answers)
     # Knot saves up to four seconds of the limit; above it a coin decides: truncated, or dropped.
-    assert 200 <= answered <= 240
+    assert 4 * RATE_LIMIT <= answered <= 4 * RATE_LIMIT + 40 + took * RATE_LIMIT
     assert min(truncated, dropped) >= 10
     for _ in range(100):
         assert with_cookie(nrt, cookie).rcode() == dns.rcode.NOERROR

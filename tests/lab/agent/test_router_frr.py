@@ -104,7 +104,7 @@ def test_a_killed_agent_loses_its_route_by_the_tunnel_and_import_check(frr: Frr)
         await frr.wait_heard("present", FOUR)
         bed.mark()
         holder.kill()
-        await frr.wait_heard("removed", FOUR, seconds=2)
+        await frr.wait_heard("removed", FOUR)
 
     try:
         started.append(frr.run_daemon("staticd"))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 import pytest
+from tests.freezing import freeze
 
 from ridgeline.agent.router import Router, Severity, Stance, Wanted
 from ridgeline.errors import MachineError
@@ -26,6 +27,9 @@ from .backends import (
     run,
     wait_for,
 )
+
+SOON_S = 5.0
+"""What takes milliseconds, on a machine with other work; `make bench-agent` has the figures."""
 
 MANY = tuple(ip_network((0x64400000 + 256 * n, 24)) for n in range(1000))
 
@@ -69,7 +73,7 @@ def test_announces_drains_and_withdraws_with_one_update_each(fresh: Backend) -> 
         began = time.time()
         await router.apply({FOUR: WITHDRAWN, SIX: WITHDRAWN})
         gone = [await fresh.wait_heard("removed", prefix) for prefix in (FOUR, SIX)]
-        assert max(event.at for event in gone) - began < fresh.within_s
+        assert max(event.at for event in gone) - began < SOON_S
         await fresh.settle(router)
         await router.apply({FOUR: WITHDRAWN, SIX: WITHDRAWN})
         await fresh.fence(router)
@@ -177,7 +181,7 @@ def test_a_thousand_prefixes_go_in_one_call(fresh: Backend) -> None:
         await all_heard(present=False)
         return max(event.at for event in bed.heard()) - began
 
-    assert run(fresh.router(*MANY), story) < 3
+    assert run(fresh.router(*MANY), story) < 2 * SOON_S
 
 
 def test_a_restarted_router_shows_what_it_holds_and_takes_the_order_again(fresh: Backend) -> None:
@@ -205,16 +209,16 @@ def test_a_restarted_router_shows_what_it_holds_and_takes_the_order_again(fresh:
 def test_a_stopped_router_is_an_error_in_time_and_recovers(
     fresh: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_within(monkeypatch, type(fresh), 0.4)
+    answer_within(monkeypatch, type(fresh), 1.0)
 
     async def story(router: Router) -> None:
         await router.read_back()
-        fresh.daemon.send_signal(signal.SIGSTOP)
         try:
+            freeze(fresh.daemon)
             began = time.monotonic()
             with pytest.raises(MachineError, match=r"no answer in|does not answer"):
                 await router.apply({FOUR: ANNOUNCED})
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < SOON_S
         finally:
             fresh.daemon.send_signal(signal.SIGCONT)
         monkeypatch.undo()

@@ -34,13 +34,17 @@ HERE = ip_address("127.0.0.1")
 ELSEWHERE = ip_address("192.0.2.53")
 
 
-def plan(check: Check, timeout: float = 0.3) -> PlannedCheck:
+PATIENCE_S = 10.0
+"""What takes milliseconds, on a machine with other work."""
+
+
+def plan(check: Check, timeout: float = PATIENCE_S, interval: float = 60.0) -> PlannedCheck:
     return PlannedCheck(
-        name="it", service="it", check=check, interval=1.0, timeout=timeout, rise=1, fall=1
+        name="it", service="it", check=check, interval=interval, timeout=timeout, rise=1, fall=1
     )
 
 
-async def first_round(check: Check, within: float = 0.3) -> Round:
+async def first_round(check: Check, within: float = PATIENCE_S) -> Round:
     found: asyncio.Future[Round] = asyncio.get_running_loop().create_future()
 
     def report(_: str, outcome: Round) -> None:
@@ -50,18 +54,18 @@ async def first_round(check: Check, within: float = 0.3) -> Round:
     engine = Engine([plan(check, within)], report, lambda: 0.0)
     engine.start()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await found
     finally:
         engine.stop()
 
 
-def look(check: Check, timeout: float = 0.3) -> Round:
+def look(check: Check, timeout: float = PATIENCE_S) -> Round:
     return asyncio.run(first_round(check, timeout))
 
 
 async def served(
-    answer: bytes, make: Callable[[int], Check], *, delay: float = 0.0, within: float = 0.3
+    answer: bytes, make: Callable[[int], Check], *, delay: float = 0.0, within: float = PATIENCE_S
 ) -> Round:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(4096)
@@ -99,11 +103,9 @@ def test_an_http_answer(answer: bytes, wishes: dict[str, object], ok: bool, shar
 
 
 def test_an_http_server_that_is_too_slow() -> None:
-    start = time.monotonic()
-    outcome = asyncio.run(served(b"HTTP/1.1 200 OK\r\n\r\n", http, delay=0.5, within=0.1))
+    outcome = asyncio.run(served(b"HTTP/1.1 200 OK\r\n\r\n", http, delay=2, within=0.1))
     assert not outcome.ok
     assert outcome.reason == "no answer within 100 ms"
-    assert time.monotonic() - start < 1
 
 
 def closed_port() -> int:
@@ -124,10 +126,10 @@ def closed_port() -> int:
 )
 def test_where_nothing_listens_the_failure_is_told_at_once(make: Callable[[int], Check]) -> None:
     start = time.monotonic()
-    outcome = look(make(closed_port()), timeout=0.9)
+    outcome = look(make(closed_port()))
     assert not outcome.ok
     assert "nothing listens" in outcome.reason
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < PATIENCE_S / 2
 
 
 @pytest.mark.parametrize(
@@ -212,16 +214,16 @@ def udp_server(
 
 
 def test_dns_over_udp_and_an_answer_with_another_id() -> None:
-    async def run(reply: Callable[[bytes], bytes]) -> Round:
+    async def run(reply: Callable[[bytes], bytes], within: float) -> Round:
         port, close = await udp_server(reply)()
         try:
             check = DnsCheck(address=HERE, port=port, name="a.test.", type="A")
-            return await first_round(check, 0.1)
+            return await first_round(check, within)
         finally:
             close()
 
-    assert asyncio.run(run(answer_to)).ok
-    forged = asyncio.run(run(lambda q: bytes([q[0] ^ 1]) + answer_to(q)[1:]))
+    assert asyncio.run(run(answer_to, PATIENCE_S)).ok
+    forged = asyncio.run(run(lambda q: bytes([q[0] ^ 1]) + answer_to(q)[1:], 0.1))
     assert forged.reason == "no answer within 100 ms"
 
 
@@ -256,7 +258,7 @@ def test_a_program_that_forks_ignores_sigterm_and_hangs_is_killed_whole(tmp_path
     text = f"trap '' TERM; (trap '' TERM; echo $$ >> {marker}; sleep 60) & sleep 60"
     outcome = look(script(tmp_path, text), timeout=0.2)
     assert "no answer within 200 ms" in outcome.reason
-    assert children_with(str(tmp_path)) == []
+    wait_for_no_children(tmp_path)
 
 
 def test_what_a_program_leaves_behind_is_killed_too(tmp_path: Path) -> None:
@@ -266,15 +268,22 @@ def test_what_a_program_leaves_behind_is_killed_too(tmp_path: Path) -> None:
             f"(exec {sys.executable} -c 'import time; time.sleep(60)' {tmp_path}) & exit 0",
         )
     ).ok
-    time.sleep(0.05)
-    assert children_with(str(tmp_path)) == []
+    wait_for_no_children(tmp_path)
 
 
 def test_a_program_that_prints_100_megabytes_is_ended(tmp_path: Path) -> None:
     start = time.monotonic()
-    outcome = look(script(tmp_path, "head -c 100000000 /dev/zero"), timeout=2)
+    outcome = look(script(tmp_path, "head -c 100000000 /dev/zero; sleep 60"))
     assert "printed more than 64 kB" in outcome.reason
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < PATIENCE_S / 2
+
+
+def wait_for_no_children(folder: Path) -> None:
+    """What was killed takes a moment to be gone."""
+    deadline = time.monotonic() + PATIENCE_S
+    while left := children_with(str(folder)):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
 
 
 def children_with(word: str) -> list[str]:
@@ -304,10 +313,11 @@ def test_the_end_of_a_process_is_told_between_rounds(tmp_path: Path) -> None:
 
         engine = Engine([plan(ProcessCheck(pidfile=str(pidfile)))], report, lambda: 0.0)
         engine.start()
-        await asyncio.sleep(0.05)
+        while not found:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
         killed = time.monotonic()
         process.kill()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             await told.wait()
         took = time.monotonic() - killed
         engine.stop()
@@ -317,7 +327,7 @@ def test_the_end_of_a_process_is_told_between_rounds(tmp_path: Path) -> None:
     found, took = asyncio.run(run())
     assert [outcome.ok for outcome in found] == [True, False]
     assert found[-1].final
-    assert took < 0.1
+    assert took < PATIENCE_S, "the next round comes after a minute"
 
 
 def test_a_dead_process_that_nobody_has_collected_does_not_count_as_running(tmp_path: Path) -> None:
@@ -362,7 +372,7 @@ def test_when_a_certificate_ends(tmp_path: Path) -> None:
         server = await asyncio.start_server(answer, str(HERE), 0, ssl=context)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            return await first_round(http(port, tls=True, expiry=expiry), 2.0)
+            return await first_round(http(port, tls=True, expiry=expiry))
 
     assert asyncio.run(serve(7 * 86400.0)).ok
     assert "the certificate ends" in asyncio.run(serve(30 * 86400.0)).reason
