@@ -20,12 +20,13 @@ SPECS = Path(__file__).parent / "specs"
 _numbers = count(1)
 
 LONGEST = (
-    "test_docs_lab",
-    "test_agent_bfd",
     "test_agent_faults",
-    "test_edge_lab",
-    "test_zones",
+    "test_docs_lab",
     "test_failover",
+    "test_agent_bfd",
+    "test_zones",
+    "test_edge_lab",
+    "test_provider",
 )
 """Files that take the longest begin first, so that no worker is left alone with one at the end."""
 APART = {"test_docs_lab": "page", "test_routers": "backend"}
@@ -42,24 +43,43 @@ def work_unit(item: pytest.Item) -> str:
     return unit
 
 
+def is_agents(item: pytest.Item) -> bool:
+    return "agent" in item.path.parent.name or item.path.name.startswith("test_agent_")
+
+
+def rank(unit: str) -> int:
+    return next((n for n, name in enumerate(LONGEST) if unit.startswith(name)), len(LONGEST))
+
+
+def spread(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Order lab tests so that at all times some ask for much (labs), others mostly wait (agents)."""
+    units = list(dict.fromkeys(work_unit(item) for item in items))
+    units.sort(key=rank)
+    agents = {work_unit(item) for item in items if is_agents(item)}
+    place: dict[str, float] = {}
+    for kind in (agents, set(units) - agents):
+        mine = [unit for unit in units if unit in kind]
+        place |= {unit: (number + 0.5) / len(mine) for number, unit in enumerate(mine)}
+    return sorted(items, key=lambda item: place[work_unit(item)])
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here is a lab test; without the daemons it is skipped, and says so."""
     here = Path(__file__).parent
-    order = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [p for p in ("bird", "knotd", "unbound", "nginx") if not shutil.which(p, path=path)]
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.lab)
-            item.add_marker(pytest.mark.xdist_group(work_unit(item)))
-            if "agent" in item.path.parent.name or item.path.name.startswith("test_agent_"):
-                item.add_marker(pytest.mark.agent)
-            if missing:
-                item.add_marker(
-                    pytest.mark.skip(reason=f"not installed: {missing}; scripts/setup packages")
-                )
+    labs = [item for item in items if here in item.path.parents]
+    for item in labs:
+        item.add_marker(pytest.mark.lab)
+        item.add_marker(pytest.mark.xdist_group(work_unit(item)))
+        if is_agents(item):
+            item.add_marker(pytest.mark.agent)
+        if missing:
+            item.add_marker(
+                pytest.mark.skip(reason=f"not installed: {missing}; scripts/setup packages")
+            )
+    items[:] = [item for item in items if here not in item.path.parents] + spread(labs)
 
 
 @dataclass(frozen=True)
