@@ -147,8 +147,8 @@ def _prefix(path: str) -> str:
     return "".join(c if c.isalnum() or c in "/_-~%" else f"[{c}]" for c in path)
 
 
-def public_lines(site: EdgeSite) -> list[str]:
-    """Return how the server that clients reach begins."""
+def public_lines(site: EdgeSite, *, refuses: bool = True) -> list[str]:
+    """Return how the server that clients reach begins; `refuses` as in `refusal_lines`."""
     listen = (*site.listen, *(site.unicast if site.handoff else ()))
     lines = socket_lines(listen, site.port)
     if site.tls:
@@ -158,9 +158,7 @@ def public_lines(site: EdgeSite) -> list[str]:
         "        client_max_body_size 64m;",
         "        client_header_timeout 10s;",
         f"        add_header {SERVED_BY} {site.identity.site} always;",
-        "        if ($loops) { return 508; }",
-        # What another parser could read as two names, or as a user and a name.
-        '        if ($host ~ "[^][a-z0-9._:-]") { return 400; }',
+        *(refusal_lines("$loops", "$host") if refuses else []),
     ]
     if site.handoff:
         port = "" if (site.port, site.tls_port) == (80, 443) else ":$server_port"
@@ -168,6 +166,14 @@ def public_lines(site: EdgeSite) -> list[str]:
             f"        if ($hand_off) {{ return 307 $scheme://$hand_off{port}$request_uri; }}"
         )
     return [*lines, fill(TRACE, site)]
+
+
+def refusal_lines(loops: str, host: str) -> list[str]:
+    """Return what ends here: loops, and a host that others could read as two, or as user and host."""
+    return [
+        f"        if ({loops}) {{ return 508; }}",
+        f'        if ({host} ~ "[^][a-z0-9._:-]") {{ return 400; }}',
+    ]
 
 
 def limit_lines(site: EdgeSite) -> list[str]:

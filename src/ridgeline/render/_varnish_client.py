@@ -150,6 +150,7 @@ sub vcl_synth {
         set req.http.x-edge-state = "failed";
         return (restart);
     }
+    unset resp.http.Server;  # nginx says what it says of all
     set resp.http.Content-Type = "text/plain; charset=utf-8";
     set resp.http.Cache-Control = "no-store";
     if (resp.status == 701) {

@@ -218,6 +218,7 @@ sub vcl_backend_error {
     if (bereq.is_bgfetch || bereq.http.x-edge-state == "held") { return (abandon); }
     set beresp.status = 502;
     set beresp.reason = "Bad Gateway";
+    unset beresp.http.Server;
     set beresp.http.Content-Type = "text/plain; charset=utf-8";
     set beresp.http.Cache-Control = "no-store";
     set beresp.http.Cache-Status = "@HOST@; fwd=miss";

@@ -165,6 +165,7 @@ sub vcl_synth {
         set req.http.x-edge-state = "failed";
         return (restart);
     }
+    unset resp.http.Server;  # nginx says what it says of all
     set resp.http.Content-Type = "text/plain; charset=utf-8";
     set resp.http.Cache-Control = "no-store";
     if (resp.status == 701) {
@@ -408,6 +409,7 @@ sub vcl_backend_error {
     if (bereq.is_bgfetch || bereq.http.x-edge-state == "held") { return (abandon); }
     set beresp.status = 502;
     set beresp.reason = "Bad Gateway";
+    unset beresp.http.Server;
     set beresp.http.Content-Type = "text/plain; charset=utf-8";
     set beresp.http.Cache-Control = "no-store";
     set beresp.http.Cache-Status = "nrt.example-anycast.example; fwd=miss";

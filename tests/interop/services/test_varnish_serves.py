@@ -92,7 +92,14 @@ def test_the_origin_learns_who_asks_and_through_whom(edge: Running) -> None:
     assert asked.headers["Via"] == f"1.0 fred, 1.1 {HOST}"
     assert asked.headers["CDN-Loop"] == "other-cdn; a=b, example-anycast; site=nrt"
     assert not [name for name in asked.headers if name.lower().startswith(("x-edge", "x-varnish"))]
-    assert fetch(EDGE, path, headers={"CDN-Loop": "example-anycast; site=lhr"}).status == 508
+
+
+def test_a_loop_ends_here_unless_the_cache_ends_it(edge: Running) -> None:
+    path, loop = edge.page(KEEP), {"CDN-Loop": "other-cdn, example-anycast; site=lhr"}
+    assert [fetch(EDGE, path, headers=loop).status for _ in range(2)] == [508, 508]
+    assert edge.n_asked(path) == 0
+    assert fetch(EDGE, path, headers={"CDN-Loop": "not-example-anycast"}).status == 200
+    assert fetch(EDGE, path, headers=loop).cache == "hit"
 
 
 def test_caches_and_proxies_nearer_to_the_origin_are_named_first(edge: Running) -> None:
