@@ -29,9 +29,11 @@ _CARRIED: Final = re.compile(
     rf"(?:(?<=\\n)|\b)(?:config|policy)=[0-9a-f]{{{LENGTH}}}(?:\\n)?",
     re.MULTILINE,
 )
-# nginx: which site asks which, of the shield, is another matter at each site.
+# nginx: which site asks which, of the shield, is another matter at each site; so is who is asked.
 _SHIELD: Final = re.compile(
-    r"^ *upstream shield_.*\n|^ *split_clients [^{]*\{[^}]*\}\n?", re.MULTILINE
+    r"^ *upstream shield_.*\n|^ *split_clients [^{]*\{[^}]*\}\n?"
+    r"|^( *)server \{  # for the other sites\n(?:\1 .*\n)*\1\}\n",
+    re.MULTILINE,
 )
 _POLICY: Final = re.compile(r"^( *)(?:map|location|sub vcl_\w+) ?[^{\n]*\{", re.MULTILINE)
 

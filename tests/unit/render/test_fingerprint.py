@@ -1,12 +1,18 @@
 """Fingerprints are equal where configurations mean the same, and differ where they do not."""
 
 import re
+from collections.abc import Callable
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ridgeline.render.edge import EdgeSite, Origin, Shield, ShieldSite, TlsFiles
 from ridgeline.render.fingerprint import Fleet, fingerprint, normalise, policy_fingerprint
+from ridgeline.render.identity import SiteIdentity
+from ridgeline.render.nginx import render_nginx
+from ridgeline.render.nginx_front import render_front
 
 SITES = ("nrt", "lhr", "log")
 ADDRESSES = ("198.51.100.1", "198.51.100.11", "2001:db8::1", "2001:db8::11")
@@ -106,3 +112,31 @@ def test_normalising_twice_is_normalising_once(text: str, names: list[str]) -> N
     own = Fleet(sites=tuple(names), addresses=ADDRESSES[:1], folders=("/srv",))
     once = normalise(text, own)
     assert normalise(once, own) == once or {"own", "site", "folder"} & set(names)
+
+
+@pytest.mark.parametrize("render", [render_nginx, render_front])
+def test_a_site_of_the_shield_has_the_fingerprint_of_one_that_only_asks_it(
+    render: Callable[[EdgeSite], str],
+) -> None:
+    addresses = {"nrt": "198.51.100.1", "lhr": "198.51.100.11"}
+    shield = Shield(
+        sites=(ShieldSite(name="nrt", address=IPv4Address(addresses["nrt"])),),
+        clients=tuple(map(IPv4Address, addresses.values())),
+    )
+    prints = []
+    for name, address in addresses.items():
+        site = EdgeSite(
+            identity=SiteIdentity(site=name, network="net", domain="net.example"),
+            directory=f"/srv/{name}",
+            listen=(IPv4Address("192.0.2.80"),),
+            origin=Origin(host="origin.test", port=80, address=IPv4Address("203.0.113.9")),
+            unicast=(IPv4Address(address),),
+            tls=TlsFiles(certificate=f"/srv/{name}/c.pem", key=f"/srv/{name}/c.key"),
+            shield=shield,
+        )
+        text = render(site)
+        prints.append(fingerprint(text, fleet(name)))
+        shielding = "for the other sites" in text
+        assert shielding is (name == "nrt")
+        assert fingerprint(text.replace("X-Served-By", "X-Served"), fleet(name)) != prints[-1]
+    assert prints[0] == prints[1]
