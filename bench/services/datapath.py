@@ -13,9 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,8 +40,8 @@ Figures = dict[str, dict[str, Any]]
 
 HOME = IPv4Address("127.0.0.1")
 PORT = 20_000 + 40 * (os.getpid() % 800)
-ROUNDS = 7
-RUN_S = 1.5
+ROUNDS = 15
+RUN_S = 1.0
 WARM_S = 0.5
 LOSS_PCT = 2.0
 BUDGET_MB = 40.0
@@ -105,11 +107,10 @@ class Bench:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rl-")))
-        self._n = 0
+        self._numbers = count(1)
 
     def new_folder(self) -> Path:
-        self._n += 1
-        folder = self.folder / str(self._n)
+        folder = self.folder / str(next(self._numbers))
         folder.mkdir()
         return folder
 
@@ -458,8 +459,15 @@ def varnish(bench: Bench) -> tuple[Side, Side]:
     )
 
 
+def rendered_edge(bench: Bench, site: EdgeSite, port: int) -> "subprocess.Popen[bytes]":
+    configuration = Path(site.directory) / "nginx.conf"
+    configuration.write_text(render_nginx(site))
+    argv = ("nginx", "-e", "stderr", "-c", str(configuration))
+    return bench.start(*argv, ready=http_answers(port, HEALTH_PATH))
+
+
 def one_site() -> Figures:
-    """Start what a site runs by default, all at once, and weigh it."""
+    """Start what a site runs by default, all at once, until each answers, and weigh it."""
     times, weights = [], []
     for _ in range(5):
         with ExitStack() as stack:
@@ -467,12 +475,12 @@ def one_site() -> Figures:
             start_origin(bench, PORT + 11)
             site = edge_site(bench, PORT + 12, PORT + 11)
             begun = time.perf_counter()
-            processes = [rendered_knot(bench, PORT + 13)[0]]
-            processes.append(rendered_unbound(bench, PORT + 14, PORT + 13)[0])
-            configuration = Path(site.directory) / "nginx.conf"
-            configuration.write_text(render_nginx(site))
-            argv = ("nginx", "-e", "stderr", "-c", str(configuration))
-            processes.append(bench.start(*argv, ready=http_answers(PORT + 12, HEALTH_PATH)))
+            with ThreadPoolExecutor() as starters:
+                knot_starts = starters.submit(rendered_knot, bench, PORT + 13)
+                unbound_starts = starters.submit(rendered_unbound, bench, PORT + 14, PORT + 13)
+                edge_starts = starters.submit(rendered_edge, bench, site, PORT + 12)
+                processes = [knot_starts.result()[0], unbound_starts.result()[0]]
+                processes.append(edge_starts.result())
             times.append(1000 * (time.perf_counter() - begun))
             weights.append(sum(pss_mb(process.pid) for process in processes))
     return {
