@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,7 @@ def watch(lab: Lab, event: str, **more: object) -> Any:
     asked = {"n": 30, "asking": 1, "watch": 4.0, **more}
     document = ask(lab, "sessions", event=event, site="lhr", **asked)
     forget(lab)
+    assert document["opened"] == document["wanted"]
     classes = document["classes"]
     assert list(classes) == CLASSES + ["quic"] * bool(more.get("quic"))
     for groups in classes.values():
@@ -140,28 +142,79 @@ def watch(lab: Lab, event: str, **more: object) -> Any:
 
 def test_plain_anycast_loses_all_that_moves_but_what_was_handed_off(lab: Lab) -> None:
     ask(lab, "rescue", turn="off")
-    for document in (watch(lab, "fail", quic=HAS_QUIC), watch(lab, "heal", ipv6=True)):
+    brief = {"watch": 3.0, "hang": 2.0}  # what is reset is so at once
+    for document in (
+        watch(lab, "fail", quic=HAS_QUIC, **brief),
+        watch(lab, "heal", ipv6=True, **brief),
+    ):
         rows = {kind: groups["moved"] for kind, groups in document["classes"].items()}
         for kind, row in rows.items():
             assert (kind, row[FATES.get(kind, "reset")]) == (kind, row["sessions"])
 
 
-def test_rescue_keeps_every_session_through_a_drain_with_grace_and_back(lab: Lab) -> None:
-    away = watch(lab, "drain", grace=2.0)
-    back = watch(lab, "heal", ipv6=True, quic=HAS_QUIC)
-    for document in (away, back):
-        for kind, groups in document["classes"].items():
-            row = groups["moved"]
-            assert (kind, row["survived"]) == (kind, row["sessions"])
-        # The first site asked is the right one: nothing is passed on while sessions live.
-        sites = document["rescue"]["sites"]
-        assert total(sites, "passed_on") <= total(sites, "sent") // 10
-    assert (total(back["rescue"]["sites"], "sent_quic") > 0) is HAS_QUIC
-    assert away["rescue"]["sites"]["lhr"]["rescued"] > 100
-    stages = {row["stage"]: row for row in away["stages"]}
-    assert list(stages) == ["announced", "graceful shutdown", "prepended", "waited", "withdrawn"]
-    assert stages["announced"]["flows"] >= away["classes"]["download"]["moved"]["sessions"]
-    assert stages["waited"]["t_ms"] >= 2000
+@dataclass(frozen=True)
+class Story:
+    """London is drained and comes back, with rescue on."""
+
+    away: Any
+    pushed: list[str]
+    """What flows that are older than rescue said of their bytes, while London was away."""
+    counts: dict[str, dict[str, int]]
+    """Right after that."""
+    back: Any
+
+
+@pytest.fixture(scope="class")
+def story(lab: Lab, client: dict[str, str]) -> Story:
+    ask(lab, "rescue", turn="off")
+    with ExitStack() as stack:
+        pushes = []
+        for service in (V4, V6):
+            sink = stack.enter_context(running(lab, "server.lhr", "sink", service))
+            assert say(sink) == "ready"
+            words = ("push", service, "400000")
+            pushes.append(stack.enter_context(running(lab, client["lhr"], *words)))
+            assert say(pushes[-1]) == "half"
+        ask(lab, "rescue", turn="on", quic=True)
+        away = watch(lab, "drain", grace=2.0)
+        set_mtu(lab, "edge.lhr", 1400)
+        try:
+            for push in pushes:
+                tell(push)
+            pushed = [say(push) for push in pushes]
+            counts = counted(lab)
+        finally:
+            set_mtu(lab, "edge.lhr", 1500)
+            back = watch(lab, "heal", ipv6=True, quic=HAS_QUIC)
+    return Story(away=away, pushed=pushed, counts=counts, back=back)
+
+
+class TestWithRescue:
+    def test_every_session_outlives_a_drain_with_grace_and_the_way_back(self, story: Story) -> None:
+        for document in (story.away, story.back):
+            for kind, groups in document["classes"].items():
+                row = groups["moved"]
+                assert (kind, row["survived"]) == (kind, row["sessions"])
+            # The first site asked is the right one: nothing is passed on while sessions live.
+            sites = document["rescue"]["sites"]
+            assert total(sites, "passed_on") <= total(sites, "sent") // 10
+        assert (total(story.back["rescue"]["sites"], "sent_quic") > 0) is HAS_QUIC
+        assert story.away["rescue"]["sites"]["lhr"]["rescued"] > 50
+
+    def test_a_drain_with_grace_goes_in_steps_and_waits(self, story: Story) -> None:
+        stages = {row["stage"]: row for row in story.away["stages"]}
+        steps = ["announced", "graceful shutdown", "prepended", "waited", "withdrawn"]
+        assert list(stages) == steps
+        sessions = story.away["classes"]["download"]["moved"]["sessions"]
+        assert stages["announced"]["flows"] >= sessions
+        assert stages["waited"]["t_ms"] >= 2000
+
+    def test_segments_too_big_to_wrap_are_answered_and_sent_smaller(self, story: Story) -> None:
+        """The flows are older than rescue, so their segments fill the link; and the path is narrow."""
+        assert story.pushed == ["400000", "400000"]
+        assert total(story.counts, "narrow") >= 2  # IPv4 and IPv6
+        assert total(story.counts, "too_big") >= 4  # each too big for the link, then for the path
+        assert total(story.counts, "failed") == 0
 
 
 @SERVICES
@@ -205,35 +258,6 @@ def test_an_error_about_a_flow_of_another_site_reaches_that_site(
     counts = counted(lab)
     assert counts["nrt"]["sent_icmp"] == 1
     assert counts["lhr"]["rescued"] == before["lhr"]["rescued"] + 1
-
-
-def test_segments_too_big_to_wrap_are_answered_and_sent_smaller(
-    lab: Lab, client: dict[str, str]
-) -> None:
-    """The flows are older than rescue, so their segments fill the link; and the path is narrow."""
-    ask(lab, "rescue", turn="off")
-    with ExitStack() as stack:
-        pushes = []
-        for service in (V4, V6):
-            sink = stack.enter_context(running(lab, "server.lhr", "sink", service))
-            assert say(sink) == "ready"
-            words = ("push", service, "400000")
-            pushes.append(stack.enter_context(running(lab, client["lhr"], *words)))
-            assert say(pushes[-1]) == "half"
-        ask(lab, "rescue", turn="on")
-        ask(lab, "fail", site="lhr")
-        set_mtu(lab, "edge.lhr", 1400)
-        try:
-            for push in pushes:
-                tell(push)
-            assert [say(push) for push in pushes] == ["400000", "400000"]
-        finally:
-            set_mtu(lab, "edge.lhr", 1500)
-            ask(lab, "heal", site="lhr")
-    counts = counted(lab)
-    assert total(counts, "narrow") >= 2  # IPv4 and IPv6
-    assert total(counts, "too_big") >= 4  # each first too big for the link, then for the path
-    assert total(counts, "failed") == 0
 
 
 def set_mtu(lab: Lab, router: str, mtu: int) -> None:

@@ -19,7 +19,7 @@ from ridgeline.render.origin import BIG_FILE, STEADY_FILE
 from ridgeline.spec.model import Address, Service, ServiceKind, Spec
 
 ASKING: Final = 2
-SETTLE_S: Final = 1.0
+SETTLE_S: Final = 0.5
 _STEADY: Final = f"/{STEADY_FILE}"
 _BIG: Final = f"/{BIG_FILE}"
 _DOWNLOADS: Final = frozenset({"download", "handoff"})
