@@ -75,13 +75,14 @@ class TlsChecker:
         opened = local_socket(check.address, socket.SOCK_STREAM)
         try:
             await loop.sock_connect(opened, (str(check.address), check.port))
-            name = check.host if isinstance(check, HttpCheck) else None
-            reader, writer = await asyncio.open_connection(
-                sock=opened, ssl=self._context, server_hostname=name or "", limit=MAX_BYTES
-            )
         except BaseException:
             opened.close()
             raise
+        # From here on the socket is the transport's: who closed it would close another's later.
+        name = check.host if isinstance(check, HttpCheck) else None
+        reader, writer = await asyncio.open_connection(
+            sock=opened, ssl=self._context, server_hostname=name or "", limit=MAX_BYTES
+        )
         try:
             ends = self._look_at_certificate(writer)
             if ends is not None:

@@ -114,12 +114,13 @@ async def _ask_certificate(check: ExpectedCheck, told: dict[str, str]) -> None:
         opened = local_socket(check.asks, socket.SOCK_STREAM)
         try:
             await loop.sock_connect(opened, (str(check.asks), port))
-            _, writer = await asyncio.open_connection(
-                sock=opened, ssl=context, server_hostname=check.host
-            )
         except BaseException:
             opened.close()
             raise
+        # From here on the socket is the transport's: who closed it would close another's later.
+        _, writer = await asyncio.open_connection(
+            sock=opened, ssl=context, server_hostname=check.host
+        )
         try:
             der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
             told[CERTIFICATE] = sha256(der).hexdigest()[:LENGTH]
