@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ridgeline.agent.checks.plan import ExpectedCheck
 from ridgeline.agent.config import CONTROL, FILE_NAME, AgentConfig
 from ridgeline.agent.config_file import parse_config
 from ridgeline.agent.health import Rule
@@ -93,7 +94,7 @@ def check_agent(spec_path: str, site: str, config_path: str | None = None) -> tu
         return tuple(found)
 
     machine = machine_findings(config, wall=time.time())
-    return (*_checks_findings(config), *machine, *asyncio.run(look()))
+    return (*checks_findings(config), *machine, *asyncio.run(look()))
 
 
 def ask_running(
@@ -145,7 +146,8 @@ def _zones(spec: Spec) -> dict[str, tuple[str, ...]]:
     return names
 
 
-def _checks_findings(config: AgentConfig) -> tuple[Finding, ...]:
+def checks_findings(config: AgentConfig) -> tuple[Finding, ...]:
+    """Say what is checked, and what is not though it could be."""
     found = [
         Finding(
             severity=Severity.OK,
@@ -173,6 +175,21 @@ def _checks_findings(config: AgentConfig) -> tuple[Finding, ...]:
         )
         for prefix, rule in config.rules.items()
         if isinstance(rule, Rule) and not any(rule.checks())
+    ]
+    missing = {
+        plan.check.expected
+        for plan in config.checks
+        if isinstance(plan.check, ExpectedCheck) and not os.access(plan.check.expected, os.R_OK)
+    }
+    found += [
+        Finding(
+            severity=Severity.WARNING,
+            what=f"{path} is not there, or may not be read: it says what every site shall be",
+            why="until it is, nothing is judged by it, and a site that differs is announced",
+            lines=(f"ls -l {path}",),
+            where="a shell",
+        )
+        for path in sorted(missing)
     ]
     return tuple(found)
 

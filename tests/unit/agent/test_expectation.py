@@ -12,6 +12,8 @@ from ridgeline.agent.checks.expectation import Expectation, Memory, parse_expect
 from ridgeline.agent.checks.plan import DnsCheck, ExpectedCheck
 from ridgeline.agent.config_file import parse_config
 from ridgeline.agent.health import Round
+from ridgeline.agent.router import Severity
+from ridgeline.app.agent import checks_findings
 from ridgeline.errors import InputError
 from ridgeline.render.fingerprint import Fleet, file_fingerprint
 from ridgeline.spec.model import ServiceKind
@@ -269,3 +271,13 @@ def test_what_is_wrong_with_the_check_is_told(fields: str, problem: str) -> None
     with pytest.raises(InputError) as caught:
         configured(f"dns: {{checks: [{{consistency: {{{fields}}}}}]}}")
     assert problem in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_found_by_agent_check(tmp_path: Path) -> None:
+    path = tmp_path / "expected.json"
+    said = f"services: {{dns: {{checks: [{{consistency: {{expected: {path}}}}}]}}}}"
+    config = parse_config(said, file="agent.yaml", spec=SPEC, site="nrt", zones={"dns": ()})
+    (finding,) = (found for found in checks_findings(config) if str(path) in found.what)
+    assert finding.severity is Severity.WARNING
+    path.write_text("{}")
+    assert not any(str(path) in found.what for found in checks_findings(config))
