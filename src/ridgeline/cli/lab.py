@@ -322,7 +322,7 @@ def drain(site: str, *, grace: float, name: str, as_json: bool) -> None:
     type=click.IntRange(1, 20_000),
     default=1000,
     show_default=True,
-    help="Downloads, over all clients together; as many more are handed off if the spec hands /big off.",
+    help="Downloads, over all clients together.",
 )
 @click.option(
     "--asking",

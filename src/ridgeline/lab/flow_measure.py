@@ -22,7 +22,6 @@ ASKING: Final = 2
 SETTLE_S: Final = 0.5
 _STEADY: Final = f"/{STEADY_FILE}"
 _BIG: Final = f"/{BIG_FILE}"
-_DOWNLOADS: Final = frozenset({"download", "handoff"})
 _RESULT_LIMIT: Final = 1 << 26
 
 
@@ -32,7 +31,7 @@ class Wish:
 
     clients: tuple[Node, ...]
     n: int = 1000
-    """Downloads, over all clients together; as many more are handed off, where the spec says so."""
+    """Downloads, over all clients together."""
     asking: int = ASKING
     """Sessions of each other class, per client."""
     quic: bool = False
@@ -207,7 +206,7 @@ def _each(
 ) -> Iterator[Held]:
     """Share downloads out over the clients; hold as many of the other classes at each."""
     n_clients = len(wish.clients)
-    counts = _spread(wish.n, n_clients) if kind in _DOWNLOADS else [wish.asking] * n_clients
+    counts = _spread(wish.n, n_clients) if kind == "download" else [wish.asking] * n_clients
     for node, n in zip(wish.clients, counts, strict=True):
         if n:
             yield Held(

@@ -65,6 +65,8 @@ class Flow:
     n_bytes: int
     last: float | None
     """When something came last; None: never."""
+    opened: float | None
+    """When it was open; None: never."""
     ended: float | None
     """When it ended; None: it was open to the end."""
     how: str
@@ -84,9 +86,9 @@ def parse_flows(line: str) -> list[Flow]:
 def fate(flow: Flow, at: float, until: float, hang_s: float = HANG_S) -> str:
     """Say what an event at `at` did to a session that was watched until `until`.
 
-    ``survived``, ``reset``, ``hung``, ``closed``, ``corrupt``; ``early`` if it had ended before.
+    ``survived``, ``reset``, ``hung``, ``closed``, ``corrupt``; ``early`` if it was not open then.
     """
-    if flow.ended is not None and flow.ended < at:
+    if flow.opened is None or flow.opened > at or (flow.ended is not None and flow.ended < at):
         return "early"
     if flow.how == "complete":
         return "survived"

@@ -47,6 +47,7 @@ class Session:
         self.site: str | None = None
         self.n_bytes = 0
         self.last: float | None = None
+        self.opened: float | None = None
         self.ended: float | None = None
         self.how = "open"
         self.connection: socket.socket | None = None
@@ -62,6 +63,7 @@ class Session:
         """Note that something came."""
         self.n_bytes += n_bytes
         self.last = time.monotonic()
+        self.opened = self.opened or self.last
 
     def look(self) -> None:
         """Ask the kernel when data came last: a slow reader knows it late."""
@@ -80,6 +82,7 @@ class Session:
             "site": self.site,
             "n_bytes": self.n_bytes,
             "last": self.last,
+            "opened": self.opened,
             "ended": self.ended,
             "how": self.how,
         }

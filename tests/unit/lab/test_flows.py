@@ -15,6 +15,7 @@ OPEN = Flow(
     site="lhr",
     n_bytes=100,
     last=19.0,
+    opened=8.0,
     ended=None,
     how="open",
 )
@@ -25,7 +26,8 @@ OPEN = Flow(
     [
         ({}, "survived"),
         ({"last": 16.9}, "hung"),
-        ({"last": None}, "hung"),
+        ({"last": None, "opened": None}, "early"),
+        ({"opened": 10.5}, "early"),
         ({"ended": 11.0, "how": "reset"}, "reset"),
         ({"ended": 11.0, "how": "closed"}, "closed"),
         ({"ended": 11.0, "how": "complete", "last": 11.0}, "survived"),
