@@ -84,7 +84,9 @@ sub edge_control {
     if (req.url !~ {"^/[^\s"\\]*$"} || req.http.Host !~ "^[A-Za-z0-9_.:\[\]-]+$") {
         return (synth(400, "Names neither a key nor a URL"));
     }
-    if (!std.ban("obj.http.x-edge-page == " + std.tolower(req.http.Host) + req.url)) { return (synth(500, std.ban_error())); }
+    if (!std.ban("obj.http.x-edge-page == " + std.tolower(req.http.Host) + req.url)) {
+        return (synth(500, std.ban_error()));
+    }
     return (synth(200, "Purged by URL"));
 }
 
@@ -98,12 +100,11 @@ sub vcl_deliver {
                 + std.integer(duration=obj.ttl, fallback=0);
             set resp.http.Server-Timing = "cdn-cache;desc=HIT";
         } else {
+            set resp.http.Cache-Status =
+                resp.http.x-edge-said + "nrt.example-anycast.example; hit; detail=stale-while-revalidate";
             if (req.http.x-edge-state == "failed") {
                 set resp.http.Cache-Status =
                     resp.http.x-edge-said + "nrt.example-anycast.example; fwd=stale; detail=stale-if-error";
-            } else {
-                set resp.http.Cache-Status =
-                    resp.http.x-edge-said + "nrt.example-anycast.example; hit; detail=stale-while-revalidate";
             }
             set resp.http.Server-Timing = "cdn-cache;desc=STALE";
         }
