@@ -11,7 +11,7 @@ NAMES := routing lab probe agent services
 help:
 	@echo "make demo    set up, then the whole story on examples/demo/ridgeline.yaml"
 	@echo "make test    set up, then every test that this machine can run"
-	@echo "make test-agent  the agent beside real routers and stores (frr, gobgpd, etcd if installed)"
+	@echo "make test-agent  of these, the agent beside real routers and stores (frr, gobgpd, etcd if installed)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   benchmarks with peers (bench-NAME for one of: $(NAMES))"
 	@echo "make docs    the documentation as HTML"
@@ -26,14 +26,17 @@ packages:
 demo: packages $(READY)
 	$(BIN)/ridgeline demo examples/demo/ridgeline.yaml --output out
 
-# Lab tests mostly wait for real routers: files of them run side by side.
-test: packages $(READY)
-	$(BIN)/python -m pytest -q -m "not lab and not agent" -n 2
-	$(BIN)/python -m pytest -q -m "lab and not agent" -p no:randomly -n 2 --dist loadfile
+# Lab tests often wait for real routers: one more than there are cores run side by side, each
+# worker with labs of its own, in the order of tests/lab/conftest.py.
+SPREAD := -p no:randomly -n 3 --dist loadgroup --no-loadscope-reorder
 
-# The agent beside BIRD, FRR, GoBGP, ExaBGP and etcd, as far as they are installed.
+test: packages $(READY)
+	$(BIN)/python -m pytest -q -m "not lab" -n 2
+	$(BIN)/python -m pytest -q -m lab $(SPREAD)
+
+# The agent beside BIRD, FRR, GoBGP, ExaBGP and etcd, as far as they are installed: a part of `test`.
 test-agent: packages $(READY)
-	$(BIN)/python -m pytest -q -m agent -p no:randomly -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m agent $(SPREAD)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
