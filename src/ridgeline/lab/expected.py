@@ -71,11 +71,6 @@ class Expectations:
         self._place = place
         self._facts: Facts | None = None
 
-    @property
-    def is_used(self) -> bool:
-        """Whether anybody reads the file."""
-        return self._facts is not None
-
     def begin(self, zones: tuple[Zone, ...]) -> None:
         """Write the file for the first time; before that nothing is done at all."""
         self._facts = {}
