@@ -376,3 +376,26 @@ def test_when_a_certificate_ends(tmp_path: Path) -> None:
 
     assert asyncio.run(serve(7 * 86400.0)).ok
     assert "the certificate ends" in asyncio.run(serve(30 * 86400.0)).reason
+
+
+def test_a_check_that_cannot_even_begin_says_so_each_time_and_blames_no_service() -> None:
+    said: list[Round] = []
+
+    async def run() -> None:
+        thrice = asyncio.Event()
+
+        def report(_: str, outcome: Round) -> None:
+            said.append(outcome)
+            if len(said) == 3:
+                thrice.set()
+
+        engine = Engine([plan(ExecCheck(command=("no\0name",)), interval=0.01)], report)
+        engine.start()
+        try:
+            await asyncio.wait_for(thrice.wait(), PATIENCE_S)
+        finally:
+            engine.stop()
+
+    asyncio.run(run())
+    assert all(not outcome.ok and outcome.shared for outcome in said)
+    assert said[0].reason == "the check itself failed: ValueError: embedded null byte"

@@ -137,11 +137,18 @@ class Engine:
             if job.round == number:
                 self._end(job, outcome)
 
-        job.checker.begin(done)
+        try:
+            job.checker.begin(done)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it goes on
+            if job.round == number:
+                self._end(job, _broken(error))
 
     def _too_late(self, job: _Job) -> None:
         number = job.round
-        outcome = job.checker.abandon(f"no answer within {job.plan.timeout * 1000:g} ms")
+        try:
+            outcome = job.checker.abandon(f"no answer within {job.plan.timeout * 1000:g} ms")
+        except Exception as error:  # noqa: BLE001
+            outcome = _broken(error)
         if job.round == number:
             self._end(job, outcome)
 
@@ -163,6 +170,12 @@ class Engine:
 
     def _teller(self, plan: PlannedCheck) -> Done:
         return lambda outcome: self._tell(plan, outcome)
+
+
+def _broken(error: Exception) -> Round:
+    """Say that nothing was judged: that may drain the site, and withdraws nothing."""
+    reason = f"the check itself failed: {type(error).__name__}: {error}"
+    return Round(ok=False, reason=reason, shared=True)
 
 
 def _make(  # noqa: C901, PLR0912 - one case for each kind
