@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Final
 
-from ridgeline.errors import InputError, MachineError
+from ridgeline.errors import MachineError
 from ridgeline.lab.fabric import Fabric
 from ridgeline.lab.plan import NodeKind
 from ridgeline.lab.rescue.tables import quic_site_bytes
@@ -53,13 +53,14 @@ async def quic_sites(fabric: Fabric, address: str) -> AsyncIterator[None]:
 
     Raises
     ------
-    InputError
-        aioquic is not installed.
     MachineError
-        It cannot be answered, for instance because a service does so already.
+        aioquic is not installed, or a service uses the port already.
     """
     if find_spec("aioquic") is None:
-        raise InputError("QUIC sessions need aioquic, which is not installed: pip install aioquic")
+        raise MachineError(
+            "QUIC sessions need aioquic, which is not installed",
+            hint="pip install 'ridgeline[quic]'",
+        )
     numbers = [node.site for node in fabric.plan.of_kind(NodeKind.EDGE)]
     servers = list(fabric.plan.of_kind(NodeKind.SERVER))
     pair = fabric.certificates.authority.sign([], [ip_address(address)])
