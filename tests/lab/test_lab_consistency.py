@@ -49,6 +49,11 @@ class Alike:
         status: Any = LabClient(self.lab.name).ask("status", None)
         return {client["services"]["dns"]["site"] for client in status["clients"].values()}
 
+    def states(self) -> dict[str, tuple[str, str]]:
+        """Tell each site's state and why it is so."""
+        sites = self.lab.ask("status")["sites"]
+        return {name: (site["state"], site["how"] or "") for name, site in sites.items()}
+
     def wall(self) -> dict[str, Any]:
         """Ask every site; the facts that differ, each with the sites that do."""
         document = consistency_of_lab(self.lab.name)
@@ -123,6 +128,12 @@ def test_sites_that_differ_are_withdrawn_and_come_back_when_they_agree(alike: Al
     alike.on("server.nrt", f"{cookie[0]}; {certificate[0]}")
     took = until(lambda: alike.answering() == {"lhr"}, alike, "not only lhr answers")
     assert took < 12  # 2 s, and what a crowded machine adds
+    assert {site: state for site, (state, _) in alike.states().items()} == {
+        "lhr": "announced",
+        "nrt": "down",
+        "gru": "down",
+    }
+    assert alike.states()["nrt"][1].startswith("by its agent: dns/consistency: file knot/knot.conf")
     odd = alike.wall()
     assert odd.pop("web certificate") == ["gru"]
     assert odd.pop("dns cookie keys") == ["nrt"]

@@ -20,6 +20,7 @@ from ridgeline.spec.model import Address, Service, ServiceKind, Spec
 
 NAME: Final = "agent"
 _ANNOUNCED_WITHIN_S: Final = 30.0
+_TELLS_WITHIN_S: Final = 1.0
 _FOLLOWS_WITHIN_S: Final = 5.0
 _UNTIL_TOLD: Final = 3600.0
 _SETTINGS: Final = """\
@@ -147,6 +148,18 @@ class AgentOrigin:
                 await self._ask({"verb": "drain", "reason": "lab drain", "hold": _UNTIL_TOLD})
             case _:
                 await self._ask({"verb": "drain", "reason": "lab withdraw", "hold": 0})
+
+    async def stance(self) -> tuple[str, str] | None:
+        """Say how the least announced of its prefixes stands, and why; None: it does not answer."""
+        try:
+            said = await asyncio.wait_for(self._ask({"verb": "status"}), _TELLS_WITHIN_S)
+        except (MachineError, TimeoutError):
+            return None
+        held = {prefix["held"]: str(prefix["reason"]) for prefix in said["prefixes"]}
+        for stance in ("withdrawn", "drained"):
+            if stance in held:
+                return stance, held[stance]
+        return "announced", ""
 
     async def until_announced(self, *, drained: bool) -> None:
         """Wait until the agent has announced everything; drained only if the spec says so.

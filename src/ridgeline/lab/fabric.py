@@ -492,6 +492,16 @@ class Fabric:
         """Return the control connection of a node's BIRD."""
         return self._controls[node]
 
+    async def agents_tell(self) -> dict[str, tuple[str, str]]:
+        """Ask all agents; return the state of each site that its agent has taken out, and why."""
+        stances = await asyncio.gather(*(agent.stance() for agent in self._agents.values()))
+        states = {"withdrawn": "down", "drained": "drained"}
+        return {
+            site: (states[stance[0]], f"by its agent: {stance[1]}")
+            for site, stance in zip(self._agents, stances, strict=True)
+            if stance is not None and stance[0] in states
+        }
+
     def origin(self, site: str) -> "BirdControl | AgentOrigin":
         """Return what announces and withdraws a site's prefixes."""
         return self._agents.get(site) or self._controls[self.plan.origin_node(site)]

@@ -159,12 +159,16 @@ class Supervisor:
         catchments: dict[str, dict[str, Any]] = {}
         if not request.get("quick"):  # asking every service from every client takes a second
             catchments = await client_catchments(self._fabric, ipv6=bool(request.get("ipv6")))
+        told = await self._fabric.agents_tell()
         sites = {}
         for site in self._plan.spec.sites:
+            state, how = self._state(site.name), self._how(site.name)
+            if state == "announced" and (of_agent := told.get(site.name)):
+                state, how = of_agent
             sites[site.name] = {
-                "state": self._state(site.name),
+                "state": state,
                 "city": site.place.city,
-                "how": self._how(site.name),
+                "how": how,
                 "upstreams": [
                     {
                         "asn": upstream.asn,
