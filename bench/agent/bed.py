@@ -15,7 +15,7 @@ for folder in (ROOT / "src", ROOT / "bench", ROOT / "tests" / "lab"):
 
 from agent.pair import Pair
 
-from ridgeline.lab.namespaces import entered
+from ridgeline.lab.kernel.namespaces import entered
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ridgeline.agent.fleet import FleetSettings
 from ridgeline.agent.fleet_guard import FleetGuard
-from ridgeline.lab.routerbed import missing
+from ridgeline.lab.beds.router import missing
 from ridgeline.spec.model import Prefix
 
 SITES = tuple(f"site{number}" for number in range(8))

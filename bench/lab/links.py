@@ -12,10 +12,10 @@ from ipaddress import ip_interface
 from statistics import median, quantiles
 from typing import Any
 
-from ridgeline.lab.delay import LinkPlan, LinkShape, RelayWires, open_wires
-from ridgeline.lab.namespaces import NetworkNamespace
-from ridgeline.lab.netlink import LOOPBACK, Batch, VethEnd
-from ridgeline.lab.testbed import host_pair, ping, tcp_bits_per_second
+from ridgeline.lab.beds.links import host_pair, ping, tcp_bits_per_second
+from ridgeline.lab.kernel.namespaces import NetworkNamespace
+from ridgeline.lab.kernel.netlink import LOOPBACK, Batch, VethEnd
+from ridgeline.lab.links.delay import LinkPlan, LinkShape, RelayWires, open_wires
 
 Figures = dict[str, dict[str, Any]]
 

@@ -29,8 +29,8 @@ from results import figure, publish
 
 from ridgeline.app.probe_trace import TraceOptions, prepare_traces
 from ridgeline.lab.control import LabClient, take_down
-from ridgeline.lab.namespaces import NetworkNamespace, entered
-from ridgeline.lab.netlink import Batch, VethEnd
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
+from ridgeline.lab.kernel.netlink import Batch, VethEnd
 from ridgeline.probe.identity import DnsQuestion
 from ridgeline.probe.journal import Journal, SweepIdentity
 from ridgeline.probe.sweepcore import SweepCore, SweepPolicy

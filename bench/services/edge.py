@@ -23,8 +23,8 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 from datapath import IDENTITY, PORT, Bench, edge_site, http_answers, start_origin
 from results import figure
 
+from ridgeline.lab.change.purge import Order, order_varnish
 from ridgeline.lab.preflight import add_system_paths
-from ridgeline.lab.purge import Order, order_varnish
 from ridgeline.render.edge import EdgeSite, Shield, ShieldSite, TlsFiles
 from ridgeline.render.identity import HEALTH_PATH
 from ridgeline.render.nginx import render_nginx

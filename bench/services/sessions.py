@@ -26,9 +26,9 @@ from results import figure, publish
 
 from ridgeline.app.lab import bring_up
 from ridgeline.lab.control import LabClient, take_down
-from ridgeline.lab.flows import share
-from ridgeline.lab.namespaces import NetworkNamespace, entered
-from ridgeline.lab.netlink import Batch
+from ridgeline.lab.flows.model import share
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
+from ridgeline.lab.kernel.netlink import Batch
 from ridgeline.lab.preflight import add_system_paths
 from ridgeline.lab.rescue.libbpf import BpfObject
 from ridgeline.lab.rescue.program import object_image

@@ -25,10 +25,10 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 from results import figure, publish
 
-from ridgeline.lab.dnswire import read_soa, soa_query
-from ridgeline.lab.notify import notifications
+from ridgeline.lab.change.notify import notifications
+from ridgeline.lab.change.serials import is_at_least
 from ridgeline.lab.preflight import add_system_paths
-from ridgeline.lab.serials import is_at_least
+from ridgeline.lab.watch.dnswire import read_soa, soa_query
 from ridgeline.render.identity import SiteIdentity
 from ridgeline.render.knot import CATALOG_ZONE, KnotSite, Transfer, render_knot, render_whoami_files
 from ridgeline.render.knot_primary import KnotPrimary, PrimaryZone, Secondary, render_knot_primary

@@ -17,8 +17,8 @@ from typing import TypeAlias
 
 import pytest
 
-from ridgeline.lab.namespaces import NetworkNamespace, entered
-from ridgeline.lab.netlink import Batch
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
+from ridgeline.lab.kernel.netlink import Batch
 from ridgeline.lab.rescue import libbpf
 from ridgeline.lab.rescue.libbpf import BpfObject, Verdict
 from ridgeline.lab.rescue.program import object_image

@@ -13,8 +13,8 @@ from ridgeline.agent.config_file import parse_config
 from ridgeline.agent.machine import machine_findings
 from ridgeline.agent.router import Severity
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace, entered
-from ridgeline.lab.routerbed import RouterBed, missing, router_bed, wait_until
+from ridgeline.lab.beds.router import RouterBed, missing, router_bed, wait_until
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
 from ridgeline.spec.parse import parse_spec
 
 pytestmark = [

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace
+from ridgeline.lab.kernel.namespaces import NetworkNamespace
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "validation"))

@@ -19,7 +19,7 @@ from ridgeline.agent.fleet import FleetSettings
 from ridgeline.agent.fleet_etcd import Etcd, StoreError
 from ridgeline.agent.fleet_guard import FleetGuard
 from ridgeline.app.agent import _make_guard, read_config
-from ridgeline.lab.routerbed import missing, wait_until
+from ridgeline.lab.beds.router import missing, wait_until
 
 pytestmark = [
     pytest.mark.lab,

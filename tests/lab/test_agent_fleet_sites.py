@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace, entered
-from ridgeline.lab.netlink import LOOPBACK, Batch, VethEnd
-from ridgeline.lab.routerbed import missing, program, wait_until
+from ridgeline.lab.beds.router import missing, program, wait_until
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
+from ridgeline.lab.kernel.netlink import LOOPBACK, Batch, VethEnd
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "validation"))

@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ridgeline.app.consistency import consistency_of_lab
-from ridgeline.lab.certificates import Authority
 from ridgeline.lab.control import LabClient, lab_directory
+from ridgeline.lab.material.certificates import Authority
 
 from .conftest import SPECS, Lab, lab_of
 

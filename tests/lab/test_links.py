@@ -15,10 +15,17 @@ from statistics import median, quantiles
 import pytest
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.delay import LinkShape, NetemWires, RelayWires, Wires, open_wires, probe_netem
-from ridgeline.lab.namespaces import NetworkNamespace
-from ridgeline.lab.netlink import Batch
-from ridgeline.lab.testbed import HostPair, host_pair, ping, tcp_bits_per_second, wait_for_links
+from ridgeline.lab.beds.links import HostPair, host_pair, ping, tcp_bits_per_second, wait_for_links
+from ridgeline.lab.kernel.namespaces import NetworkNamespace
+from ridgeline.lab.kernel.netlink import Batch
+from ridgeline.lab.links.delay import (
+    LinkShape,
+    NetemWires,
+    RelayWires,
+    Wires,
+    open_wires,
+    probe_netem,
+)
 
 pytestmark = pytest.mark.lab
 
@@ -220,7 +227,7 @@ def test_a_relay_that_hangs_is_reported(relay_pair: HostPair) -> None:
 def test_the_relay_dies_with_its_parent_however_that_dies() -> None:
     program = (
         "import os, time\n"
-        "from ridgeline.lab.delay import RelayWires\n"
+        "from ridgeline.lab.links.delay import RelayWires\n"
         "wires = RelayWires(); wires.statistics()\n"
         "print(wires.pid, flush=True)\n"
         "time.sleep(60)\n"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace, entered, set_sysctls
-from ridgeline.lab.netlink import (
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered, set_sysctls
+from ridgeline.lab.kernel.netlink import (
     LOOPBACK,
     RTPROT_STATIC,
     Batch,

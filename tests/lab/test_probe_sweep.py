@@ -21,7 +21,7 @@ from ridgeline.app.probe_sweep import Swept
 from ridgeline.app.probe_vantage import VantageOptions, VantageSweep
 from ridgeline.errors import InputError
 from ridgeline.lab.control import LabClient
-from ridgeline.lab.namespaces import entered
+from ridgeline.lab.kernel.namespaces import entered
 from ridgeline.probe.sweepcore import SweepCore, SweepPolicy
 from ridgeline.probe.sweepsockets import CommandListener, Sender, SiteListener, Sweeping
 
@@ -233,7 +233,7 @@ def test_a_client_that_does_not_answer_is_silent_and_nothing_else(
 LISTEN = """
 import sys
 from ridgeline.lab.control import LabClient
-from ridgeline.lab.namespaces import setns
+from ridgeline.lab.kernel.namespaces import setns
 lab, site, *rest = sys.argv[1:]
 answer, descriptors = LabClient(lab).enter(f"server.{site}")
 setns(descriptors[answer["kinds"].index("net")])

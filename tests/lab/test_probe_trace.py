@@ -18,7 +18,7 @@ import pytest
 from ridgeline.app.probe_identify import identify_target
 from ridgeline.app.probe_trace import TraceOptions, prepare_traces, write_trace_report
 from ridgeline.lab.control import LabClient
-from ridgeline.lab.namespaces import NetworkNamespace, entered
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
 from ridgeline.probe.names import HostNames
 from ridgeline.probe.tracecore import TracePolicy
 from ridgeline.probe.tracer import Method, TraceRequest, new_run, run_traces

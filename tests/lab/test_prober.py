@@ -15,11 +15,11 @@ from typing import IO
 import pytest
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.delay import LinkShape, RelayWires
-from ridgeline.lab.namespaces import NetworkNamespace, entered
-from ridgeline.lab.outage import Sample, measure_outage
-from ridgeline.lab.prober import ProbePlan, ProbeResult, Question, read_result
-from ridgeline.lab.testbed import HostPair, host_pair
+from ridgeline.lab.beds.links import HostPair, host_pair
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
+from ridgeline.lab.links.delay import LinkShape, RelayWires
+from ridgeline.lab.watch.outage import Sample, measure_outage
+from ridgeline.lab.watch.prober import ProbePlan, ProbeResult, Question, read_result
 from ridgeline.render.identity import SERVED_BY
 
 pytestmark = pytest.mark.lab
@@ -47,7 +47,7 @@ class Running:
 
     def __init__(self, plan: ProbePlan) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ridgeline.lab.prober"],
+            [sys.executable, "-m", "ridgeline.lab.watch.prober"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ridgeline.lab.control import LabClient
-from ridgeline.lab.namespaces import entered
+from ridgeline.lab.kernel.namespaces import entered
 
 from .conftest import SPECS, Lab, lab_of
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ridgeline.lab.routerbed import wait_until
+from ridgeline.lab.beds.router import wait_until
 
 _ROOT: Final = Path("/sys/fs/cgroup")
 _LIMIT: Final = 64 << 20

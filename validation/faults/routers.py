@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from ridgeline.agent.router import Finding, RouterKind, RouterSettings
 from ridgeline.agent.routers import exabgp_helper, make_router
-from ridgeline.lab.routerbed import RouterBed, missing, program, wait_until
+from ridgeline.lab.beds.router import RouterBed, missing, program, wait_until
 from ridgeline.net.asn import Asn
 
 PREFIX = "192.0.2.0/24"

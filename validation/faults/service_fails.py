@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from ridgeline.lab.routerbed import wait_until
+from ridgeline.lab.beds.router import wait_until
 
 from .fault import Fault, Group
 from .judge import Want

@@ -13,7 +13,7 @@ from typing import Any
 
 from ridgeline.agent.control import ask_agent
 from ridgeline.errors import MachineError
-from ridgeline.lab.routerbed import RouterBed, router_bed, wait_until
+from ridgeline.lab.beds.router import RouterBed, router_bed, wait_until
 
 from .judge import WITHIN_S, Change, LogReader, Moment, State, Verdict, Want, judge
 from .routers import ADDRESS, LEASE, PREFIX, Router

@@ -16,9 +16,9 @@ from typing import Any, Final
 from ridgeline.agent.fleet import FleetSettings
 from ridgeline.agent.fleet_etcd import Etcd, StoreError
 from ridgeline.agent.fleet_guard import FleetGuard
-from ridgeline.lab.namespaces import NetworkNamespace, entered
-from ridgeline.lab.netlink import LOOPBACK, Batch, VethEnd
-from ridgeline.lab.routerbed import missing, program, wait_until
+from ridgeline.lab.beds.router import missing, program, wait_until
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
+from ridgeline.lab.kernel.netlink import LOOPBACK, Batch, VethEnd
 
 from .routers import PREFIX
 

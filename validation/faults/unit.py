@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ridgeline.lab.namespaces import entered
-from ridgeline.lab.routerbed import RouterBed
+from ridgeline.lab.beds.router import RouterBed
+from ridgeline.lab.kernel.namespaces import entered
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0, "m": 60.0}
 

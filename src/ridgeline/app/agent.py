@@ -129,7 +129,7 @@ def _control_of(config_path: str | None) -> str:
 
 def _zones(spec: Spec) -> dict[str, tuple[str, ...]]:
     """Name the zones of each service by its files; by a file's name where it is not here."""
-    from ridgeline.lab.zones import zone_domain
+    from ridgeline.lab.material.zonefiles import zone_domain
 
     names: dict[str, tuple[str, ...]] = {}
     for service in spec.services:

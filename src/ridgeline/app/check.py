@@ -138,7 +138,7 @@ def _look_at(named: NamedFile, path: Path) -> str:
 
 def _zone_problems(spec: Spec) -> Iterator[Problem]:
     """Read the zones as the lab would, each mistake placed in the zone's own file."""
-    from ridgeline.lab.zones import read_zones
+    from ridgeline.lab.material.zonefiles import read_zones
 
     try:
         read_zones(spec)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ridgeline.app.check import read_spec
 from ridgeline.app.probe_lab import LabPoints
 from ridgeline.errors import InputError
-from ridgeline.lab.zones import read_zones
+from ridgeline.lab.material.zonefiles import read_zones
 from ridgeline.probe.consistency import Consistency, compare, groups
 from ridgeline.probe.consistencysockets import Asked, Cookies, Facts, Tickets, ask_service
 from ridgeline.probe.sockets import MakeSocket, open_socket

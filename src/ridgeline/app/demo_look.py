@@ -9,7 +9,7 @@ from ridgeline.app.rehearsed import rehearsed_map
 from ridgeline.app.story import Demo
 from ridgeline.catchment.diff import compare
 from ridgeline.catchment.model import Row
-from ridgeline.lab.zones import read_zones
+from ridgeline.lab.material.zonefiles import read_zones
 from ridgeline.net.place import great_circle_km
 from ridgeline.spec.model import ServiceKind
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from ridgeline.app.story import Demo
 from ridgeline.errors import MachineError
 from ridgeline.lab.control import LabClient
-from ridgeline.lab.flows import share
+from ridgeline.lab.flows.model import share
 from ridgeline.lab.services.edge import BIG_FILE_BYTES
 from ridgeline.spec.model import ServiceKind
 

@@ -8,9 +8,9 @@ from ridgeline.app.internet import load_internet
 from ridgeline.lab.control import DEFAULT_NAME
 from ridgeline.lab.launch import launch
 from ridgeline.lab.layout import MAX_CLIENTS, plan_lab
+from ridgeline.lab.material.zonefiles import read_zones
 from ridgeline.lab.preflight import add_system_paths, check_programs
 from ridgeline.lab.supervisor import supervise
-from ridgeline.lab.zones import read_zones
 
 
 def bring_up(

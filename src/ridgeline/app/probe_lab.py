@@ -12,7 +12,7 @@ from typing import Any
 from ridgeline.catchment.model import Row
 from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.control import LabClient
-from ridgeline.lab.namespaces import CLONE_NEWUSER, entered, setns
+from ridgeline.lab.kernel.namespaces import CLONE_NEWUSER, entered, setns
 from ridgeline.net.place import Place
 from ridgeline.probe.sockets import MakeSocket
 

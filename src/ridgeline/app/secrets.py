@@ -8,7 +8,7 @@ from typing import Final
 
 from ridgeline.app.certificates import Pem, judge_certificate
 from ridgeline.errors import InputError, MachineError, Problem
-from ridgeline.lab.secrets import (
+from ridgeline.lab.material.secrets import (
     locked,
     read_ring,
     read_rings,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ridgeline.errors import InputError, MachineError
+from ridgeline.lab.material.zonefiles import Zone
 from ridgeline.lab.services.base import DaemonFiles, write_whole
-from ridgeline.lab.zones import Zone
 from ridgeline.spec.model import Address, Service, ServiceKind, Spec
 
 NAME: Final = "agent"

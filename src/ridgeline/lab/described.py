@@ -3,8 +3,8 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+from ridgeline.lab.material.zonefiles import Zone
 from ridgeline.lab.plan import LabPlan, NodeKind
-from ridgeline.lab.zones import Zone
 
 
 def describe_services(plan: LabPlan, zones: tuple[Zone, ...]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from ridgeline.errors import MachineError
 from ridgeline.lab.control import LabClient
-from ridgeline.lab.namespaces import (
+from ridgeline.lab.kernel.namespaces import (
     CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWPID,

@@ -20,6 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from ridgeline.lab.material.zonefiles import Zone
 from ridgeline.lab.plan import Node, NodeKind
 from ridgeline.lab.services import prepare
 from ridgeline.lab.services.authoritative import FOLDER
@@ -27,7 +28,6 @@ from ridgeline.lab.services.base import Place, unicast, write_whole
 from ridgeline.lab.services.edge import edge_folder
 from ridgeline.lab.services.fingerprints import fleet_of
 from ridgeline.lab.services.recursive import resolver_folder
-from ridgeline.lab.zones import Zone
 from ridgeline.render.fingerprint import (
     ABSENT,
     EXPECTED_SCHEMA,

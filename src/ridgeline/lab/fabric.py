@@ -27,23 +27,23 @@ from typing import Any, Final, TypeAlias
 from ridgeline.errors import MachineError
 from ridgeline.lab.agents import NAME, AgentOrigin, AgentSite, include_pattern
 from ridgeline.lab.birdctl import BirdControl
-from ridgeline.lab.certificates import SYSTEM_TRUST, Certificates, trust_environment
-from ridgeline.lab.delay import LinkPlan, LinkShape, Wires, open_wires
 from ridgeline.lab.expected import Expectations
-from ridgeline.lab.namespaces import MS_BIND, NetworkNamespace, entered, mount
-from ridgeline.lab.nametree import NameTree
-from ridgeline.lab.netlink import Batch, RouteEvent, RouteEvents, VethEnd
+from ridgeline.lab.kernel.namespaces import MS_BIND, NetworkNamespace, entered, mount
+from ridgeline.lab.kernel.netlink import Batch, RouteEvent, RouteEvents, VethEnd
+from ridgeline.lab.kernel.processes import Daemon, start_daemon
+from ridgeline.lab.links.delay import LinkPlan, LinkShape, Wires, open_wires
+from ridgeline.lab.material.certificates import SYSTEM_TRUST, Certificates, trust_environment
+from ridgeline.lab.material.nametree import NameTree
+from ridgeline.lab.material.secrets import secrets_of
+from ridgeline.lab.material.zonefiles import Zone, read_zones
 from ridgeline.lab.plan import End, LabPlan, Link, LinkKind, Node, NodeKind
-from ridgeline.lab.processes import Daemon, start_daemon
 from ridgeline.lab.ready import routers_to_await, until_quiet
 from ridgeline.lab.routes import BestRoute, describe_routes, parse_best_route
-from ridgeline.lab.secrets import secrets_of
 from ridgeline.lab.services import prepare
 from ridgeline.lab.services.base import DaemonFiles, Place, anycast_addresses, unicast
 from ridgeline.lab.services.edge import answers_healthy
 from ridgeline.lab.services.tree import name_tree
 from ridgeline.lab.sessions import router_config
-from ridgeline.lab.zones import Zone, read_zones
 from ridgeline.render.bird import render_bird
 from ridgeline.render.explain import explain
 from ridgeline.spec.model import SiteState

@@ -36,7 +36,7 @@ from ridgeline.lab.control import (
     rebuild_error,
     try_lock,
 )
-from ridgeline.lab.namespaces import (
+from ridgeline.lab.kernel.namespaces import (
     CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWPID,

@@ -13,7 +13,7 @@ from typing import Final
 
 from ridgeline.errors import MachineError
 from ridgeline.lab.fabric import Fabric
-from ridgeline.lab.namespaces import entered
+from ridgeline.lab.kernel.namespaces import entered
 from ridgeline.lab.plan import Node, NodeKind
 from ridgeline.lab.services.base import Address, of_kind, unicast
 from ridgeline.lab.services.tree import names

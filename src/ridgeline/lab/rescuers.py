@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from ridgeline.errors import InputError, MachineError
 from ridgeline.lab.fabric import FIRST_INDEX, Fabric
-from ridgeline.lab.netlink import Batch
+from ridgeline.lab.kernel.netlink import Batch
+from ridgeline.lab.kernel.rtnetlink import RTM_NEWLINK, attribute, link_body
 from ridgeline.lab.plan import Node, NodeKind
 from ridgeline.lab.rescue import libbpf
 from ridgeline.lab.rescue.order import Catchments
@@ -24,7 +25,6 @@ from ridgeline.lab.rescue.tables import (
     Settings,
     order_table,
 )
-from ridgeline.lab.rtnetlink import RTM_NEWLINK, attribute, link_body
 from ridgeline.lab.services.base import anycast_addresses
 
 Prefix: TypeAlias = IPv4Network | IPv6Network

@@ -14,26 +14,26 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ridgeline.errors import InputError
-from ridgeline.lab.certificates import trust_environment
-from ridgeline.lab.currency import Currency
+from ridgeline.lab.change.currency import Currency
+from ridgeline.lab.change.draining import drain
+from ridgeline.lab.change.faults import How, SiteFaults
+from ridgeline.lab.change.publish import publish
+from ridgeline.lab.change.purge import Purges
+from ridgeline.lab.change.rotation import rotate
 from ridgeline.lab.described import describe_services, own_addresses
-from ridgeline.lab.download import Wanted, download
-from ridgeline.lab.draining import drain
 from ridgeline.lab.egress import egress_of
 from ridgeline.lab.expected import files_at
 from ridgeline.lab.fabric import Fabric
-from ridgeline.lab.faults import How, SiteFaults
+from ridgeline.lab.flows.download import Wanted, download
+from ridgeline.lab.flows.verbs import SessionVerbs
 from ridgeline.lab.launch import Reporter
 from ridgeline.lab.lookup import Lookup
-from ridgeline.lab.measure import Event, client_catchments, measure
+from ridgeline.lab.material.certificates import trust_environment
 from ridgeline.lab.nameroot import NameRoot
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
-from ridgeline.lab.publish import publish
-from ridgeline.lab.purge import Purges
-from ridgeline.lab.rotation import rotate
 from ridgeline.lab.server import ControlServer, Passed, Tell, Verb
-from ridgeline.lab.session_verbs import SessionVerbs
 from ridgeline.lab.tools import dig, get, trace
+from ridgeline.lab.watch.measure import Event, client_catchments, measure
 from ridgeline.spec.model import ServiceKind
 
 QUIET_S: Final = 1.0

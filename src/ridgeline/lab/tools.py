@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.certificates import TRUST_VARIABLES
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
+from ridgeline.lab.material.certificates import TRUST_VARIABLES
 from ridgeline.lab.names import read_host_name
-from ridgeline.lab.namespaces import NetworkNamespace, entered
 
 # No proxy, no locale, no user's dotfiles: the tools see the lab and nothing else.
 ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}

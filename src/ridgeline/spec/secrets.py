@@ -1,6 +1,6 @@
 """Keys that all sites of a network share, so that a client moved by BGP notices nothing.
 
-Pure: texts and bytes go in and out; `ridgeline.lab.secrets` reads and writes the folder that the
+Pure: texts and bytes go in and out; `ridgeline.lab.material.secrets` reads and writes the folder that the
 spec names. A file has one key a line in hex, newest first, each with its part in a rotation and
 since when; what follows a ``#`` is a comment:
 

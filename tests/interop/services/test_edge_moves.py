@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ridgeline.lab.pagefiles import forget
+from ridgeline.lab.change.pagefiles import forget
 from ridgeline.render.edge import Shield, ShieldSite, TlsFiles
 from ridgeline.render.nginx import CACHE_FOLDER, render_nginx
 

@@ -18,7 +18,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from ridgeline.lab.cookies import server_cookie
+from ridgeline.lab.material.cookies import server_cookie
 from ridgeline.render.identity import WHOAMI_ZONE, SiteIdentity
 from ridgeline.render.knot import (
     CATALOG_ZONE,

@@ -22,7 +22,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from ridgeline.lab.nametree import NameTree
+from ridgeline.lab.material.nametree import NameTree
 from ridgeline.render.identity import SiteIdentity
 from ridgeline.render.knot_tree import FAILED, OUTSIDE, OUTSIDE_ADDRESS, render_knot_tree
 from ridgeline.render.unbound import (
@@ -113,7 +113,7 @@ def extended_errors(answer: dns.message.Message) -> list[int]:
 @pytest.fixture
 def certificate(tmp_path: Path) -> DnsTls:
     pytest.importorskip("cryptography")
-    from ridgeline.lab.certificates import Authority
+    from ridgeline.lab.material.certificates import Authority
 
     authority = Authority("example-anycast")
     (tmp_path / "authority.pem").write_bytes(authority.pem)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.purge import EVERYTHING, Order, order_varnish
+from ridgeline.lab.change.purge import EVERYTHING, Order, order_varnish
 from ridgeline.render.edge import EdgeSite
 from ridgeline.render.varnish import VarnishPolicy, control_socket
 

@@ -27,8 +27,7 @@ from ridgeline.agent.router import Router, RouterKind, RouterSettings, Stance, W
 from ridgeline.agent.routers import exabgp_helper, make_router
 from ridgeline.agent.routers.frr_vty import Vty
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace
-from ridgeline.lab.routerbed import (
+from ridgeline.lab.beds.router import (
     RouteHeard,
     RouterBed,
     missing,
@@ -36,6 +35,7 @@ from ridgeline.lab.routerbed import (
     router_bed,
     wait_until,
 )
+from ridgeline.lab.kernel.namespaces import NetworkNamespace
 from ridgeline.net.asn import Asn
 from ridgeline.spec.model import Prefix
 

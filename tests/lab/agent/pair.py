@@ -16,8 +16,8 @@ from typing import IO, Any
 
 from ridgeline.agent.control import ask_agent
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace, die_with_parent, entered
-from ridgeline.lab.netlink import Batch, RouteEvent, RouteEvents, VethEnd
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, die_with_parent, entered
+from ridgeline.lab.kernel.netlink import Batch, RouteEvent, RouteEvents, VethEnd
 
 PREFIX = "192.0.2.0/24"
 SERVICE = "192.0.2.53"

@@ -9,7 +9,7 @@ import pytest
 from tests.freezing import freeze
 
 from ridgeline.errors import MachineError
-from ridgeline.lab.namespaces import NetworkNamespace, entered
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
 
 from .pair import POLLED, PREFIX, Pair, bird_pair, wait_until
 

@@ -13,7 +13,7 @@ pytest.importorskip("cryptography")
 from ridgeline.agent.checks.plan import HttpCheck
 from ridgeline.agent.checks.secure import TlsChecker
 from ridgeline.agent.health import Round
-from ridgeline.lab.certificates import Authority
+from ridgeline.lab.material.certificates import Authority
 
 
 def test_a_round_cut_off_when_hands_are_just_shaken_leaves_its_descriptor_alone(

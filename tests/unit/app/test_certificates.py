@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ridgeline.app.certificates import Judged, Pem, host_matches, judge_certificate
-from ridgeline.lab.certificates import Authority, Pair
+from ridgeline.lab.material.certificates import Authority, Pair
 from ridgeline.spec.model import Service
 from ridgeline.spec.parse import parse_spec
 

@@ -10,8 +10,8 @@ from ridgeline.app.check import read_spec
 from ridgeline.app.new import new_network
 from ridgeline.app.secrets import check_secrets, new_secrets, rotate_secrets
 from ridgeline.errors import InputError, MachineError
-from ridgeline.lab.certificates import Authority
-from ridgeline.lab.secrets import locked, secrets_of, write_private
+from ridgeline.lab.material.certificates import Authority
+from ridgeline.lab.material.secrets import locked, secrets_of, write_private
 from ridgeline.spec.model import Spec
 from ridgeline.spec.secrets import Phase, SecretKind
 

@@ -9,7 +9,7 @@ import pytest
 
 from ridgeline.app.new import new_network
 from ridgeline.cli import main
-from ridgeline.lab.certificates import Authority
+from ridgeline.lab.material.certificates import Authority
 from ridgeline.spec.secrets import SecretKind
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ridgeline.lab.askers import read_head
+from ridgeline.lab.watch.askers import read_head
 from ridgeline.render.identity import SERVED_BY
 
 

@@ -2,7 +2,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from ridgeline.lab.cookies import server_cookie
+from ridgeline.lab.material.cookies import server_cookie
 
 SECRET = bytes.fromhex("e5e973e5a6b2a43f48e7dc849e37bfcf")
 

@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from ridgeline.lab import rtnetlink as rt
-from ridgeline.lab.delay import LinkShape, netem_body
+from ridgeline.lab.kernel import rtnetlink as rt
+from ridgeline.lab.links.delay import LinkShape, netem_body
 
 
 def parts(shape: LinkShape) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, bytes]]:

@@ -7,7 +7,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from ridgeline.lab.dnswire import Identity, identity_query, read_identity
+from ridgeline.lab.watch.dnswire import Identity, identity_query, read_identity
 
 
 def answer(*options: dns.edns.Option, rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ridgeline.lab.flows import Flow, FlowPlan, Held, fate, parse_plan, share, tally
+from ridgeline.lab.flows.model import Flow, FlowPlan, Held, fate, parse_plan, share, tally
 from ridgeline.lab.steady import STEADY_FILE_BYTES, steady_bytes
 
 OPEN = Flow(

@@ -15,7 +15,7 @@ from ridgeline.render.knot_tree import FAILED, OUTSIDE, WHO_ASKS
 
 pytest.importorskip("cryptography")
 
-from ridgeline.lab.nametree import NameTree
+from ridgeline.lab.material.nametree import NameTree
 
 KEY = "257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+ KkxLbxILfDLUT0rAK9iUzy1L53eKGQ=="
 

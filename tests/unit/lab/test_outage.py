@@ -2,7 +2,7 @@
 
 import pytest
 
-from ridgeline.lab.outage import Outage, Sample, Span, draw_timeline, measure_outage
+from ridgeline.lab.watch.outage import Outage, Sample, Span, draw_timeline, measure_outage
 
 RTT = 4.0
 

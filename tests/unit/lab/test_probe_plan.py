@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ridgeline.lab.outage import Sample
-from ridgeline.lab.prober import ProbePlan, Question, Series, parse_plan, read_result
+from ridgeline.lab.watch.outage import Sample
+from ridgeline.lab.watch.prober import ProbePlan, Question, Series, parse_plan, read_result
 
 QUESTION = Question(
     client="nrt", service="dns", namespace=7, kind="dns", address="192.0.2.53", port=53

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ridgeline.errors import InputError
-from ridgeline.lab.purge import Order, parse_order
+from ridgeline.lab.change.purge import Order, parse_order
 from ridgeline.spec.model import Health, Service, ServiceKind
 
 WEB = Service(

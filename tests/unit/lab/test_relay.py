@@ -3,7 +3,7 @@
 import ctypes
 import random
 
-from ridgeline.lab.relay import Direction
+from ridgeline.lab.links.relay import Direction
 
 NOWHERE = ctypes.create_string_buffer(20)
 MS = 1_000_000

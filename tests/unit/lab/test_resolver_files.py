@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from ridgeline.errors import InputError
-from ridgeline.lab.certificates import CertificateFiles
+from ridgeline.lab.material.certificates import CertificateFiles
 from ridgeline.lab.services.recursive import check_pair
 
 pytest.importorskip("cryptography")
 
-from ridgeline.lab.certificates import Authority
+from ridgeline.lab.material.certificates import Authority
 
 CERTIFICATE, KEY = Path("tls/site.pem"), Path("tls/site.key")
 

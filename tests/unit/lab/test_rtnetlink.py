@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from ridgeline.lab import rtnetlink as rt
+from ridgeline.lab.kernel import rtnetlink as rt
 
 
 def test_messages_are_padded_and_come_apart_again() -> None:

@@ -3,11 +3,11 @@
 import pytest
 
 from ridgeline.lab.birdctl import BirdControl
-from ridgeline.lab.measure import unanswered_ms
-from ridgeline.lab.outage import Sample
+from ridgeline.lab.material.zonefiles import zone_domain
 from ridgeline.lab.routes import parse_best_route
 from ridgeline.lab.tools import parse_dig, parse_headers, parse_traceroute
-from ridgeline.lab.zones import zone_domain
+from ridgeline.lab.watch.measure import unanswered_ms
+from ridgeline.lab.watch.outage import Sample
 
 TRACE = """\
 traceroute to 192.0.2.53 (192.0.2.53), 24 hops max, 60 byte packets

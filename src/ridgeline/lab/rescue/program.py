@@ -6,7 +6,7 @@ from importlib.resources import files
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias
 
-from ridgeline.lab.namespaces import NetworkNamespace, entered
+from ridgeline.lab.kernel.namespaces import NetworkNamespace, entered
 from ridgeline.lab.rescue import libbpf
 from ridgeline.lab.rescue.tables import (
     Counter,

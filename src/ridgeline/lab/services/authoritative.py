@@ -5,8 +5,9 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
+from ridgeline.lab.material.secrets import write_private
+from ridgeline.lab.material.zonefiles import Zone
 from ridgeline.lab.plan import LabPlan, NodeKind
-from ridgeline.lab.secrets import write_private
 from ridgeline.lab.services.base import (
     DaemonFiles,
     Place,
@@ -16,7 +17,6 @@ from ridgeline.lab.services.base import (
     write_whole,
 )
 from ridgeline.lab.services.fingerprints import config_of
-from ridgeline.lab.zones import Zone
 from ridgeline.render.knot import (
     RATE_LIMIT,
     KnotSite,

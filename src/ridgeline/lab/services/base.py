@@ -6,15 +6,15 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from ridgeline.lab.certificates import CertificateFiles, Certificates
+from ridgeline.lab.material.certificates import CertificateFiles, Certificates
+from ridgeline.lab.material.zonefiles import Zone
 from ridgeline.lab.plan import LabPlan, Node
-from ridgeline.lab.zones import Zone
 from ridgeline.render.identity import SiteIdentity
 from ridgeline.spec.model import Service, ServiceKind, Spec
 from ridgeline.spec.secrets import Secrets
 
 if TYPE_CHECKING:
-    from ridgeline.lab.nametree import NameTree
+    from ridgeline.lab.material.nametree import NameTree
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -61,7 +61,7 @@ class Place:
         """Write this node's copy of a service's certificate and key, and say where it is.
 
         The files that the spec names, or what the lab's own authority signed: the same at every
-        site. Clients of the lab trust that authority; see `ridgeline.lab.certificates`.
+        site. Clients of the lab trust that authority; see `ridgeline.lab.material.certificates`.
 
         Raises
         ------

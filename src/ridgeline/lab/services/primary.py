@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
+from ridgeline.lab.material.secrets import write_private
+from ridgeline.lab.material.zonefiles import Zone
 from ridgeline.lab.plan import NodeKind
-from ridgeline.lab.secrets import write_private
 from ridgeline.lab.services.authoritative import CONFIGURATION, FOLDER, place_zone
 from ridgeline.lab.services.base import DaemonFiles, Place, unicast
-from ridgeline.lab.zones import Zone
 from ridgeline.render.knot_primary import KnotPrimary, PrimaryZone, Secondary, render_knot_primary
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ridgeline.errors import InputError
-from ridgeline.lab.certificates import CertificateFiles
+from ridgeline.lab.material.certificates import CertificateFiles
+from ridgeline.lab.material.secrets import write_private
 from ridgeline.lab.names import host_names
-from ridgeline.lab.secrets import write_private
 from ridgeline.lab.services.base import (
     DaemonFiles,
     Place,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from ridgeline.lab.nametree import NameTree
+from ridgeline.lab.material.nametree import NameTree
+from ridgeline.lab.material.zonefiles import Zone
 from ridgeline.lab.plan import LabPlan, NodeKind
 from ridgeline.lab.services.base import (
     Address,
@@ -12,7 +13,6 @@ from ridgeline.lab.services.base import (
     of_kind,
     unicast,
 )
-from ridgeline.lab.zones import Zone
 from ridgeline.render.identity import WHOAMI_ZONE
 from ridgeline.render.knot_tree import render_knot_tree
 from ridgeline.spec.model import ServiceKind

@@ -1,0 +1,1 @@
+"""The smallest labs, to test and measure one thing with."""

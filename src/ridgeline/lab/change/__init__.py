@@ -1,0 +1,1 @@
+"""What is changed while clients use it: zones, keys, pages, and which sites announce."""

@@ -1,0 +1,1 @@
+"""Sessions held open through an event, and what became of each."""

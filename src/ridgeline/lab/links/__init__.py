@@ -1,0 +1,1 @@
+"""Links with latency, loss and rate, whatever the kernel can do."""

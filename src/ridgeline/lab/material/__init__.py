@@ -1,0 +1,1 @@
+"""What sites are given before they start: keys, certificates, zones, and the names above them."""

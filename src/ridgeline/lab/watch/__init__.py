@@ -1,0 +1,1 @@
+"""What clients see of an event: real queries from every city, and what they lost."""
