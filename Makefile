@@ -31,7 +31,7 @@ demo: packages $(READY)
 SPREAD := -p no:randomly -n 3 --dist loadgroup --no-loadscope-reorder
 
 test: packages $(READY)
-	$(BIN)/python -m pytest -q -m "not lab" -n 2
+	$(BIN)/python -m pytest -q -m "not lab" -n 3
 	$(BIN)/python -m pytest -q -m lab $(SPREAD)
 
 # The agent beside BIRD, FRR, GoBGP, ExaBGP and etcd, as far as they are installed: a part of `test`.
