@@ -4,6 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests start programs by the hundred: each would compile what it imports, if nothing kept it.
+unexport PYTHONDONTWRITEBYTECODE
 NAMES := routing lab probe agent services
 
 .PHONY: help demo test test-agent check bench $(addprefix bench-,$(NAMES)) docs clean packages
