@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ridgeline.errors import MachineError, Problem
+from ridgeline.net.address import is_address
 from ridgeline.spec.model import Address, Service, ServiceKind
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _judge_names(pem: Pem, certificate: "Certificate", service: Service, judged:
             f"{service.name} answers",
         )
     host = (urlsplit(service.origin).hostname or "").rstrip(".")
-    if service.kind is not ServiceKind.HTTP_CACHE or _is_address(host):
+    if service.kind is not ServiceKind.HTTP_CACHE or is_address(host):
         return
     if hosts and not any(host_matches(host, pattern) for pattern in hosts):
         judged.warning(
@@ -177,14 +178,6 @@ def host_matches(host: str, pattern: str) -> bool:
         return host == pattern
     first, _, rest = host.partition(".")
     return bool(first) and rest == pattern[2:]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _listed(items: "list[str] | list[Address]") -> str:

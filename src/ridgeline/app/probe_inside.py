@@ -14,6 +14,7 @@ from typing import Any
 from ridgeline.app.probe_lab import LabPoints
 from ridgeline.app.probe_sweep import Subject, Swept, find_subject, make_map
 from ridgeline.errors import InputError, MachineError
+from ridgeline.net.address import is_address
 from ridgeline.probe.hitlist import Hitlist, read_hitlist
 from ridgeline.probe.journal import Journal, SweepIdentity
 from ridgeline.probe.sockets import MakeSocket, family_of, open_socket
@@ -253,14 +254,6 @@ class InsideSweep:
         return CommandListener(site, argv)
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 @contextmanager
 def listening(site: str, address: str, token_text: str) -> Iterator[SiteListener]:
     """Listen at this machine for the replies of a sweep that runs elsewhere.
@@ -276,7 +269,7 @@ def listening(site: str, address: str, token_text: str) -> Iterator[SiteListener
         token = b""
     if len(token) != TOKEN_BYTES:
         raise InputError(f"--token: expected {2 * TOKEN_BYTES} hexadecimal digits")
-    if not _is_address(address):
+    if not is_address(address):
         raise InputError(f"{address!r} is no address")
     listener = SiteListener(site, address, token)
     try:

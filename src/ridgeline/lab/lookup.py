@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import Any
 
 from ridgeline.errors import InputError
 from ridgeline.lab.plan import LabPlan, Node, NodeKind
+from ridgeline.net.address import is_address
 from ridgeline.spec.model import ServiceKind
 
 
@@ -56,7 +56,7 @@ class Lookup:
         services = [s for s in self._plan.spec.services if not kinds or s.kind in kinds]
         version = 6 if request.get("ipv6") else 4
         if wanted:
-            if _is_address(wanted):
+            if is_address(wanted):
                 return wanted
             names = [service.name for service in self._plan.spec.services]
             if wanted not in names:
@@ -93,11 +93,3 @@ class Lookup:
 def _maybe(name: str, known: list[str]) -> str:
     near = get_close_matches(name.lower(), known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -5,6 +5,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, i
 from typing import Final
 from urllib.parse import urlsplit
 
+from ridgeline.net.address import is_address
 from ridgeline.net.airports import codes_of_city, find_place
 from ridgeline.net.community import BLACKHOLE, Community, parse_community
 from ridgeline.net.place import Place
@@ -90,20 +91,12 @@ def parse_address(text: str) -> Address:
         address = ip_address(text)
     except (AddressValueError, ValueError):
         bare = text.partition("/")[0]
-        hint = f"; an address has no length: {bare}" if _is_address(bare) and bare != text else ""
+        hint = f"; an address has no length: {bare}" if is_address(bare) and bare != text else ""
         message = f"{shown(text)} is not an address such as 192.0.2.53 or 2001:db8::53{hint}"
         raise ValueError(message) from None
     if isinstance(address, IPv6Address) and address.scope_id:
         raise ValueError(f"{shown(text)} names an interface; an anycast address has none")
     return address
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def parse_public_community(text: str) -> Community:
@@ -259,7 +252,7 @@ def parse_origin(text: str) -> str:
         raise ValueError(f"{shown(text)} is not a URL {example}") from None
     if url.scheme not in ("http", "https") or not text.isascii() or not text.isprintable():
         raise ValueError(f"{shown(text)} is not a http or https URL {example}")
-    if not (_is_address(host) or _HOST.fullmatch(host)) or port == 0 or "@" in url.netloc:
+    if not (is_address(host) or _HOST.fullmatch(host)) or port == 0 or "@" in url.netloc:
         raise ValueError(f"{shown(text)} names no host and port to fetch from, {example}")
     if url.path not in ("", "/") or url.query or url.fragment:
         raise ValueError(f"{shown(text)} has a path; an origin is scheme, host and port, {example}")

@@ -11,7 +11,6 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from ridgeline.errors import InputError
 from ridgeline.lab.material.secrets import write_private
 from ridgeline.lab.material.zonefiles import names_of, read_zones
+from ridgeline.net.address import is_address
 from ridgeline.spec.model import Address, Service, Spec
 
 if TYPE_CHECKING:
@@ -215,17 +215,9 @@ def certificate_names(spec: Spec, service: Service) -> list[str]:
     domain = f"{spec.network}.example"
     names = [f"{service.name}.{domain}", f"*.{domain}", f"{service.name}.anycast.{domain}"]
     host = urlsplit(service.origin).hostname or ""
-    if host and not _is_address(host):
+    if host and not is_address(host):
         names.insert(0, host.rstrip("."))
     return names
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _read(path: Path) -> bytes:
